@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The handle behind chappe_endpoint: a carrier or a server of many, messages set aside,
+ * numbers, and the rules that hold for every mechanism (deadlines, fork, one reservation). */
+#ifndef ENDPOINT_ENDPOINT_H
+#define ENDPOINT_ENDPOINT_H
+
+#include <chappe/chappe.h>
+
+#include "base/log.h"
+#include "mechanism/mechanism.h"
+#include "message/message.h"
+
+struct server;
+
+#define OWN_CORRELATIONS ((uint64_t)1 << 62) /* above: of chappe_request() itself */
+#define ASIDE_MOST 4096
+
+/* The descriptor of chappe_fd(). */
+struct pollable {
+    bool armed;
+    int watch; /* epoll; the server's own, if there is one */
+    int bell;  /* rings while a message is here already */
+    bool rings;
+    bool always;      /* a file, which epoll refuses: always worth trying */
+    uint32_t wanted;  /* CHAPPE_READABLE | CHAPPE_WRITABLE */
+    uint32_t in_events, out_events; /* what is being watched */
+};
+
+struct chappe_endpoint {
+    struct carrier *carrier;
+    struct server *server; /* NULL: not one of connections */
+    struct store *store;
+    struct log log;
+
+    uint64_t number;   /* tells its tokens from others' */
+    uint64_t mark;     /* of the process that owns it; 0: nobody has used it yet */
+    uint64_t *owner;   /* until then: a word shared over the fork */
+
+    struct message_list aside;
+    struct message *reserved;
+    uint64_t correlation; /* the last own one */
+    bool owes_reply;      /* a frame without correlation may still bring an old reply */
+    unsigned patience;    /* how many receives from now on look before they read */
+    struct pollable pollable;
+    chappe_statistics numbers;
+};
+
+/* ---- endpoint.c ---- */
+/* Every public call begins with this: is the handle there, and this process's to use? */
+int endpoint_enter(chappe_endpoint *endpoint);
+int endpoint_check_deadline(chappe_deadline deadline);
+/* -EAGAIN or -ETIMEDOUT with a sentence; `what` such as "nothing to receive". */
+int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what);
+/* An endpoint around a carrier, which it then owns, also on failure. */
+int endpoint_create(struct carrier *carrier, struct store *store, chappe_endpoint **ret_endpoint);
+void endpoint_interest(const chappe_endpoint *endpoint, struct interest *ret_interest);
+
+/* ---- send.c ---- */
+/* Makes a letter out of settings, which outlive it. */
+int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                 const chappe_settings *settings, struct letter *ret_letter,
+                 struct carrier **ret_carrier);
+int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                const chappe_settings *settings, chappe_deadline deadline);
+/* Passes held output on if it can go on now. */
+void send_held(chappe_endpoint *endpoint);
+
+/* ---- receive.c ---- */
+int receive_read_filter(const chappe_endpoint *endpoint, const chappe_filter *filter,
+                        chappe_filter *ret_filter);
+bool receive_has_aside(const chappe_endpoint *endpoint, const chappe_filter *filter);
+/* chappe_receive() after its checks; `filter` was read. */
+int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
+                    chappe_deadline deadline, struct message **ret_message);
+
+/* ---- pollable.c ---- */
+/* Brings the pollable descriptor up to date after a call. */
+void pollable_settle(chappe_endpoint *endpoint);
+void pollable_close(chappe_endpoint *endpoint);
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Receiving: what is set aside first, then what is here, then what the kernel brings, until
+ * the deadline. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "base/versioned.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/server.h"
+#include "endpoint/token.h"
+#include "os/os.h"
+
+#define PATIENT_ROUNDS 16
+
+/* ---- filters ---- */
+
+int receive_read_filter(const chappe_endpoint *endpoint, const chappe_filter *filter,
+                        chappe_filter *ret_filter) {
+    int error = versioned_read(ret_filter, sizeof *ret_filter, sizeof *ret_filter, filter,
+                               "chappe_filter");
+    if (error < 0)
+        return error;
+    if (ret_filter->flags != 0 || ret_filter->type_match > CHAPPE_TYPE_IS_NOT)
+        return error_set(-EINVAL, "chappe_filter: unknown flags or type_match");
+    if (ret_filter->type_match == CHAPPE_TYPE_ANY && ret_filter->type != 0)
+        return error_set(-EINVAL, "chappe_filter: a type, but type_match is CHAPPE_TYPE_ANY");
+    const chappe_row *row = &endpoint->carrier->mechanism->row;
+    if (ret_filter->sender != 0 && row->support[CHAPPE_CAN_IDENTITY] == CHAPPE_REFUSES)
+        return error_set(-ENOTSUP, "%s: %s:// does not tell the sender",
+                         endpoint->carrier->address, row->scheme);
+    return 0;
+}
+
+static pid_t sender_of(const struct message *message) {
+    if (message->details != NULL && message->details->sender.verified != 0)
+        return message->details->sender.pid;
+    return message->chunk != NULL ? message->chunk->sender.pid : 0;
+}
+
+static bool matches(const chappe_filter *filter, const struct message *message) {
+    static const struct envelope plain = {0};
+    const struct envelope *envelope =
+        message->details != NULL ? &message->details->envelope : &plain;
+    if (filter->type_match != CHAPPE_TYPE_ANY &&
+        (envelope->type == filter->type) != (filter->type_match == CHAPPE_TYPE_IS))
+        return false;
+    if (envelope->priority < filter->priority_least)
+        return false;
+    if (filter->correlation != 0 && envelope->correlation != filter->correlation)
+        return false;
+    return filter->sender == 0 || sender_of(message) == filter->sender;
+}
+
+/* ---- messages set aside ---- */
+
+/* The first that matches, and in *ret_before the one before it. */
+static struct message *find_aside(const chappe_endpoint *endpoint, const chappe_filter *filter,
+                                  struct message **ret_before) {
+    struct message *before = NULL;
+    for (struct message *message = endpoint->aside.first; message != NULL;
+         before = message, message = message->next)
+        if (filter == NULL || matches(filter, message)) {
+            *ret_before = before;
+            return message;
+        }
+    return NULL;
+}
+
+bool receive_has_aside(const chappe_endpoint *endpoint, const chappe_filter *filter) {
+    struct message *before;
+    return find_aside(endpoint, filter, &before) != NULL;
+}
+
+static struct message *take_aside(chappe_endpoint *endpoint, const chappe_filter *filter) {
+    struct message *before;
+    struct message *message = find_aside(endpoint, filter, &before);
+    if (message != NULL)
+        message_remove(&endpoint->aside, before, message);
+    return message;
+}
+
+/* Is there room for one more? Asked before another message is taken from the carrier. */
+static int check_aside(const chappe_endpoint *endpoint, const chappe_filter *filter) {
+    if (filter == NULL || (endpoint->aside.count < ASIDE_MOST &&
+                           endpoint->aside.bytes < endpoint->carrier->terms.limit))
+        return 0;
+    return error_set(-ENOBUFS,
+                     "%s: %zu messages (%llu bytes) that do not match the filter are set aside; "
+                     "the limits are %d and %llu: receive some without a filter",
+                     endpoint->carrier->address, endpoint->aside.count,
+                     (unsigned long long)endpoint->aside.bytes, ASIDE_MOST,
+                     (unsigned long long)endpoint->carrier->terms.limit);
+}
+
+/* A reply to a request of our own that nobody waits for any more. */
+static bool is_late(const chappe_filter *filter, const struct message *message) {
+    return message->details != NULL &&
+           message->details->envelope.correlation > OWN_CORRELATIONS &&
+           message->details->envelope.kind == ENVELOPE_REPLY &&
+           (filter == NULL || filter->correlation != message->details->envelope.correlation);
+}
+
+/* ---- bringing in ---- */
+
+static int take(chappe_endpoint *endpoint, struct message **ret_messages, size_t count) {
+    struct carrier *carrier = endpoint->carrier;
+    return endpoint->server != NULL ? server_take(endpoint->server, ret_messages, count)
+                                    : carrier->functions->take(carrier, ret_messages, count);
+}
+
+/* Waits for the carrier; meanwhile passes on held output. */
+static int wait_for_carrier(chappe_endpoint *endpoint, const struct interest *interest,
+                            chappe_deadline deadline) {
+    struct pollfd items[2] = {{.fd = interest->in, .events = POLLIN},
+                              {.fd = interest->out, .events = POLLOUT}};
+    int ready = os_wait(items, interest->holding ? 2 : 1, deadline);
+    if (ready == -EAGAIN || ready == -ETIMEDOUT)
+        return endpoint_out_of_time(endpoint, ready, "nothing to receive");
+    if (ready < 0)
+        return error_of(ready, "%s: waiting", endpoint->carrier->address);
+    if (interest->holding && items[1].revents != 0)
+        send_held(endpoint);
+    return items[0].revents != 0 ? 1 : 0;
+}
+
+/* Gets at least something from the carrier. 1: something came; 0: the end. */
+static int bring_in(chappe_endpoint *endpoint, chappe_deadline deadline) {
+    struct carrier *carrier = endpoint->carrier;
+    if (endpoint->server != NULL)
+        return server_receive(endpoint->server, deadline);
+    struct interest interest;
+    for (;;) {
+        carrier->functions->interest(carrier, &interest);
+        bool block = deadline == CHAPPE_FOREVER && !interest.holding;
+        /* Who had to wait lately looks first: a read in vain costs more than a look. */
+        if (block || endpoint->patience == 0 || deadline == CHAPPE_NOW) {
+            int got = carrier->functions->receive(carrier, block);
+            if (got != -EAGAIN)
+                return got;
+            endpoint->patience = PATIENT_ROUNDS;
+        } else {
+            endpoint->patience--;
+        }
+        if (deadline == CHAPPE_NOW && !interest.holding)
+            return endpoint_out_of_time(endpoint, -EAGAIN, "nothing to receive");
+        int ready = wait_for_carrier(endpoint, &interest, deadline);
+        if (ready < 0)
+            return ready;
+        if (ready > 0) {
+            int got = carrier->functions->receive(carrier, false);
+            if (got != -EAGAIN)
+                return got;
+        }
+    }
+}
+
+/* What take() brought is not for this caller: late, or to be set aside. */
+static bool divert(chappe_endpoint *endpoint, const chappe_filter *filter,
+                   struct message *message) {
+    if (is_late(filter, message)) {
+        endpoint->numbers.replies_late++;
+        message_release(message);
+        return true;
+    }
+    if (filter == NULL || matches(filter, message))
+        return false;
+    message_append(&endpoint->aside, message);
+    return true;
+}
+
+static void hand_over(chappe_endpoint *endpoint, struct message *message) {
+    message->sequence = ++endpoint->numbers.received;
+    endpoint->numbers.received_bytes += message->body.size;
+}
+
+/* Takes up to `count` messages that are here and match. With a filter one by one, so that
+ * there is always room for one that does not match. */
+static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
+                         struct message **ret_messages, size_t count) {
+    size_t kept = 0;
+    while (kept < count) {
+        int error = check_aside(endpoint, filter);
+        if (error < 0)
+            return kept > 0 ? (int)kept : error;
+        int taken = take(endpoint, ret_messages + kept, filter != NULL ? 1 : count - kept);
+        if (taken < 0 && kept == 0)
+            return taken;
+        if (taken <= 0)
+            break;
+        size_t first = kept;
+        for (size_t i = first; i < first + (size_t)taken; i++)
+            if (!divert(endpoint, filter, ret_messages[i]))
+                ret_messages[kept++] = ret_messages[i];
+    }
+    return (int)kept;
+}
+
+/* Result: how many messages; 0: the end. */
+static int receive_some(chappe_endpoint *endpoint, const chappe_filter *filter,
+                        chappe_deadline deadline, struct message **ret_messages, size_t count) {
+    size_t got = 0;
+    while (got < count && endpoint->aside.first != NULL &&
+           (ret_messages[got] = take_aside(endpoint, filter)) != NULL)
+        got++;
+    while (got == 0) {
+        int taken = take_matching(endpoint, filter, ret_messages, count);
+        if (taken != 0) {
+            if (taken < 0)
+                return taken;
+            got = (size_t)taken;
+            break;
+        }
+        int came = bring_in(endpoint, deadline);
+        if (came < 0)
+            return came;
+        if (came == 0) {
+            taken = take_matching(endpoint, filter, ret_messages, count); /* a last line */
+            if (taken <= 0)
+                return taken;
+            got = (size_t)taken;
+        }
+    }
+    for (size_t i = 0; i < got; i++)
+        hand_over(endpoint, ret_messages[i]);
+    return (int)got;
+}
+
+/* ---- the public calls ---- */
+
+static int check_receiving(chappe_endpoint *endpoint, chappe_deadline deadline) {
+    int error = endpoint_enter(endpoint);
+    if (error < 0 || (error = endpoint_check_deadline(deadline)) < 0)
+        return error;
+    if (!endpoint->carrier->receives)
+        return error_set(-EBADF, "%s: not open for receiving", endpoint->carrier->address);
+    return endpoint->server != NULL ? server_choose(endpoint->server, SERVER_RECEIVES) : 0;
+}
+
+int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
+                    chappe_deadline deadline, struct message **ret_message) {
+    int error = check_receiving(endpoint, deadline);
+    if (error < 0)
+        return error;
+    int got = receive_some(endpoint, filter, deadline, ret_message, 1);
+    if (endpoint->pollable.armed)
+        pollable_settle(endpoint);
+    return got;
+}
+
+int chappe_receive(chappe_endpoint *endpoint, const chappe_filter *filter,
+                   chappe_deadline deadline, chappe_message **ret_message) {
+    chappe_filter read;
+    if (endpoint == NULL || ret_message == NULL)
+        return error_set(-EINVAL, "the endpoint or ret_message is NULL");
+    int error = filter != NULL ? receive_read_filter(endpoint, filter, &read) : 0;
+    if (error < 0)
+        return error;
+    struct message *message;
+    int got = receive_message(endpoint, filter != NULL ? &read : NULL, deadline, &message);
+    if (got < 0)
+        return got;
+    endpoint->owes_reply = false; /* whatever it was, it has been received */
+    *ret_message = got > 0 ? &message->body : NULL;
+    return got > 0 ? 0 : CHAPPE_END;
+}
+
+int chappe_receive_batch(chappe_endpoint *endpoint, const chappe_filter *filter,
+                         chappe_deadline deadline, chappe_message **ret_messages, size_t count) {
+    chappe_filter read;
+    if (endpoint == NULL || ret_messages == NULL || count == 0 || count > INT_MAX)
+        return error_set(-EINVAL, "no endpoint, no messages, or a batch of %zu", count);
+    int error = filter != NULL ? receive_read_filter(endpoint, filter, &read) : 0;
+    if (error < 0 || (error = check_receiving(endpoint, deadline)) < 0)
+        return error;
+    /* A message begins with its public part, so a row of the one is a row of the other. */
+    int got = receive_some(endpoint, filter != NULL ? &read : NULL, deadline,
+                           (struct message **)ret_messages, count);
+    if (endpoint->pollable.armed)
+        pollable_settle(endpoint);
+    return got;
+}
+
+int chappe_accept(chappe_endpoint *endpoint, chappe_deadline deadline,
+                  chappe_endpoint **ret_client) {
+    int error = endpoint_enter(endpoint);
+    if (error < 0 || (error = endpoint_check_deadline(deadline)) < 0)
+        return error;
+    if (ret_client == NULL)
+        return error_set(-EINVAL, "ret_client is NULL");
+    struct carrier *listener = endpoint->carrier, *client;
+    if (endpoint->server == NULL)
+        return error_set(-ENOTSUP, "%s: there are no connections to accept", listener->address);
+    if ((error = server_choose(endpoint->server, SERVER_ACCEPTS)) < 0)
+        return error;
+    struct store *store = store_create();
+    if (store == NULL)
+        return error_of(-ENOMEM, "%s", listener->address);
+    for (;;) {
+        error = listener->functions->accept(listener, store, &client);
+        if (error == 0)
+            return endpoint_create(client, store, ret_client);
+        if (error == -EPERM) {
+            endpoint->numbers.clients_refused++;
+            log_line(&endpoint->log, CHAPPE_LOG_WARNING, "refused: %s", error_text());
+            continue;
+        }
+        struct interest interest;
+        listener->functions->interest(listener, &interest);
+        struct pollfd item = {.fd = interest.in, .events = POLLIN};
+        int ready = error == -EAGAIN ? os_wait(&item, 1, deadline) : error;
+        if (error == -EAGAIN && ready < 0)
+            ready = endpoint_out_of_time(endpoint, ready, "no client");
+        if (ready < 0) {
+            store_close(store);
+            return ready;
+        }
+    }
+}

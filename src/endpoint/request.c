@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Requests: a message that asks, and the wait for its reply. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/versioned.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/token.h"
+
+_Static_assert(sizeof(struct token) <= sizeof(chappe_token), "a token has to fit");
+
+#define SETTINGS_LEAST (offsetof(chappe_settings, answers) + sizeof(void *))
+
+/* Without correlation the next message is the reply, so at most one may be owed. */
+static int check_debt(const chappe_endpoint *endpoint) {
+    if (!endpoint->owes_reply || endpoint->carrier->terms.frame->has_envelope)
+        return 0;
+    return error_set(-EPROTO,
+                     "%s: the reply to an earlier request may still come, and frame=%s cannot "
+                     "tell them apart; receive it first, or open anew",
+                     endpoint->carrier->address, endpoint->carrier->terms.frame->name);
+}
+
+static int wait_for_reply(chappe_endpoint *endpoint, uint64_t correlation,
+                          chappe_deadline deadline, chappe_message **ret_reply) {
+    chappe_filter filter = {.size = sizeof filter, .correlation = correlation};
+    bool by_number = endpoint->carrier->terms.frame->has_envelope;
+    struct message *message;
+    endpoint->owes_reply = true;
+    int got = receive_message(endpoint, by_number ? &filter : NULL, deadline, &message);
+    if (got == -EAGAIN || got == -ETIMEDOUT)
+        return error_set(got, "%s: no reply %s; the request may have been carried out",
+                         endpoint->carrier->address,
+                         got == -EAGAIN ? "at once" : "by the deadline");
+    if (got < 0)
+        return got;
+    endpoint->owes_reply = false;
+    *ret_reply = got > 0 ? &message->body : NULL;
+    return got > 0 ? 0 : CHAPPE_END;
+}
+
+int chappe_request(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                   const chappe_settings *settings, chappe_deadline deadline,
+                   chappe_message **ret_reply) {
+    chappe_settings read;
+    if (endpoint == NULL || ret_reply == NULL)
+        return error_set(-EINVAL, "the endpoint or ret_reply is NULL");
+    int error = versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
+    if (error < 0 || (error = check_debt(endpoint)) < 0)
+        return error;
+    if (!endpoint->carrier->receives)
+        return error_set(-ENOTSUP, "%s: no way back for a reply", endpoint->carrier->address);
+    if (read.correlation == 0)
+        read.correlation = ++endpoint->correlation;
+    else if (read.correlation >= OWN_CORRELATIONS)
+        return error_set(-EINVAL, "%s: correlation %llu; the limit is 2^62",
+                         endpoint->carrier->address, (unsigned long long)read.correlation);
+    read.size = sizeof read;
+    read.flags |= CHAPPE_ASKS;
+    error = chappe_send(endpoint, bytes, size, &read, deadline);
+    return error < 0 ? error : wait_for_reply(endpoint, read.correlation, deadline, ret_reply);
+}

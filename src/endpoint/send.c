@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sending: from settings to a letter, to the right carrier, until the deadline. */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/versioned.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/server.h"
+#include "endpoint/token.h"
+#include "os/os.h"
+
+/* ---- settings ---- */
+
+static int refused(const chappe_endpoint *endpoint, chappe_capability capability) {
+    char others[128] = "none yet";
+    size_t used = 0;
+    for (const struct mechanism *const *row = mechanism_rows; *row != NULL; row++)
+        if (capability < (*row)->row.support_count &&
+            (*row)->row.support[capability] != CHAPPE_REFUSES && used < sizeof others)
+            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s://",
+                                     used > 0 ? ", " : "", (*row)->row.scheme);
+    return error_set(-ENOTSUP, "%s: %s:// refuses %s; mechanisms that do not: %s",
+                     endpoint->carrier->address, endpoint->carrier->mechanism->row.scheme,
+                     chappe_capability_name(capability), others);
+}
+
+static bool row_supports(const chappe_endpoint *endpoint, chappe_capability capability) {
+    const chappe_row *row = &endpoint->carrier->mechanism->row;
+    return capability < row->support_count && row->support[capability] != CHAPPE_REFUSES;
+}
+
+static int check_settings(const chappe_endpoint *endpoint, const chappe_settings *settings) {
+    const char *name = endpoint->carrier->address;
+    if (settings->type < 0)
+        return error_set(-EINVAL, "%s: type %lld; types are above 0", name,
+                         (long long)settings->type);
+    if ((settings->flags & ~(uint32_t)(CHAPPE_STAMP | CHAPPE_ASKS)) != 0)
+        return error_set(-EINVAL, "%s: unknown flags 0x%x in chappe_settings", name,
+                         settings->flags);
+    if (settings->correlation >> 63 != 0)
+        return error_set(-EINVAL, "%s: correlation %llu; the limit is 2^62", name,
+                         (unsigned long long)settings->correlation);
+    if (settings->descriptor_count > CHAPPE_DESCRIPTORS_MAX)
+        return error_set(-EINVAL, "%s: %zu descriptors; the limit of the kernel is %d", name,
+                         settings->descriptor_count, CHAPPE_DESCRIPTORS_MAX);
+    if (settings->descriptor_count > 0 && settings->descriptors == NULL)
+        return error_set(-EINVAL, "%s: descriptors is NULL", name);
+    if (settings->type != 0 && !row_supports(endpoint, CHAPPE_CAN_TYPE))
+        return refused(endpoint, CHAPPE_CAN_TYPE);
+    if (settings->priority != 0 && !row_supports(endpoint, CHAPPE_CAN_PRIORITY))
+        return refused(endpoint, CHAPPE_CAN_PRIORITY);
+    if (settings->descriptor_count > 0 && !row_supports(endpoint, CHAPPE_CAN_DESCRIPTORS))
+        return refused(endpoint, CHAPPE_CAN_DESCRIPTORS);
+    return 0;
+}
+
+static void fill_envelope(const chappe_endpoint *endpoint, const chappe_settings *settings,
+                          struct envelope *envelope) {
+    bool has_envelope = endpoint->carrier->terms.frame->has_envelope;
+    envelope->type = settings->type;
+    envelope->priority = settings->priority;
+    if ((settings->flags & CHAPPE_STAMP) != 0) {
+        envelope->has_time = true;
+        envelope->time = os_calendar();
+    }
+    /* Frames without an envelope keep the order of requests and replies, and that is all. */
+    if (settings->correlation < OWN_CORRELATIONS || has_envelope)
+        envelope->correlation = settings->correlation;
+    if (!has_envelope)
+        return;
+    envelope->descriptors = (uint8_t)settings->descriptor_count;
+    if ((settings->flags & CHAPPE_ASKS) != 0)
+        envelope->kind = ENVELOPE_REQUEST;
+}
+
+/* ---- replies ---- */
+
+int token_read(const chappe_endpoint *endpoint, const chappe_token *token,
+               struct token *ret_token) {
+    memcpy(ret_token, token, sizeof *ret_token);
+    if (ret_token->endpoint != endpoint->number ||
+        ret_token->way_back_size > sizeof ret_token->way_back)
+        return error_set(-EINVAL, "%s: the token is of another endpoint",
+                         endpoint->carrier->address);
+    return 0;
+}
+
+static int address_reply(chappe_endpoint *endpoint, const chappe_token *given,
+                         struct letter *letter, struct carrier **carrier) {
+    struct token token;
+    int error = token_read(endpoint, given, &token);
+    if (error < 0)
+        return error;
+    if (endpoint->server != NULL) {
+        *carrier = server_client(endpoint->server, token.client);
+        if (*carrier == NULL)
+            return error_set(-ESTALE, "%s: the asker is gone", endpoint->carrier->address);
+    }
+    if (token.way_back_size > 0) {
+        /* The token outlives the letter: its bytes are where the caller's are. */
+        letter->to = (const uint8_t *)given + offsetof(struct token, way_back);
+        letter->to_size = token.way_back_size;
+    }
+    if (token.asked != 0 && endpoint->carrier->terms.frame->has_envelope) {
+        letter->envelope.kind = ENVELOPE_REPLY;
+        letter->envelope.correlation = token.correlation;
+    }
+    return 0;
+}
+
+#define SETTINGS_LEAST (offsetof(chappe_settings, answers) + sizeof(void *))
+
+int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                 const chappe_settings *settings, struct letter *ret_letter,
+                 struct carrier **ret_carrier) {
+    *ret_letter = (struct letter){.body = bytes, .size = size};
+    *ret_carrier = endpoint->carrier;
+    chappe_settings read = {0};
+    if (settings != NULL) {
+        int error =
+            versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
+        if (error < 0 || (error = check_settings(endpoint, &read)) < 0)
+            return error;
+        fill_envelope(endpoint, &read, &ret_letter->envelope);
+        ret_letter->descriptors = read.descriptors;
+        ret_letter->descriptor_count = read.descriptor_count;
+    }
+    if (read.answers != NULL)
+        return address_reply(endpoint, read.answers, ret_letter, ret_carrier);
+    if (endpoint->server != NULL || endpoint->carrier->answers_by_address)
+        return error_set(-EDESTADDRREQ,
+                         "%s: a server sends replies (chappe_reply) or accepts a client first",
+                         endpoint->carrier->address);
+    return 0;
+}
+
+/* ---- sending ---- */
+
+/* The carrier takes nothing more: waits until it may. */
+static int wait_for_room(struct carrier *carrier, chappe_deadline deadline, int64_t *pause) {
+    struct interest interest;
+    carrier->functions->interest(carrier, &interest);
+    struct pollfd item = {.fd = interest.out, .events = POLLOUT};
+    if (interest.out >= 0) {
+        int ready = os_wait(&item, 1, deadline);
+        return ready < 0 ? ready : 0;
+    }
+    /* A queue per asker, and no event for any of them. */
+    int64_t left = deadline - os_now();
+    if (left <= 0)
+        return -ETIMEDOUT;
+    os_pause(-1, left < *pause ? left : *pause);
+    *pause = *pause < 4000000 ? *pause * 2 : *pause;
+    return 0;
+}
+
+static int send_until(chappe_endpoint *endpoint, struct carrier *carrier,
+                      const struct letter *letter, chappe_deadline deadline) {
+    /* One client must not stop a server: it keeps a reply that a client does not take. */
+    enum send_mode at_end = carrier != endpoint->carrier ? SEND_KEEP : SEND_HOLD;
+    enum send_mode mode = deadline == CHAPPE_FOREVER ? SEND_BLOCK : SEND_TRY;
+    if (deadline == CHAPPE_NOW || at_end == SEND_KEEP)
+        mode = at_end;
+    int64_t pause = 50000;
+    for (;;) {
+        int sent = carrier->functions->send(carrier, letter, mode);
+        if (sent != -EAGAIN)
+            return sent < 0 ? sent : 0;
+        if (deadline == CHAPPE_NOW)
+            return endpoint_out_of_time(endpoint, -EAGAIN, "the other side has no room");
+        int error = wait_for_room(carrier, deadline, &pause);
+        if (error == -ETIMEDOUT) {
+            sent = carrier->functions->send(carrier, letter, at_end);
+            return sent == -EAGAIN
+                       ? endpoint_out_of_time(endpoint, error, "the other side had no room")
+                       : (sent < 0 ? sent : 0);
+        }
+        if (error < 0)
+            return error_of(error, "%s: waiting for room", endpoint->carrier->address);
+    }
+}
+
+static int check_sending(chappe_endpoint *endpoint, chappe_deadline deadline) {
+    int error = endpoint_enter(endpoint);
+    if (error < 0 || (error = endpoint_check_deadline(deadline)) < 0)
+        return error;
+    if (!endpoint->carrier->sends)
+        return error_set(-EBADF, "%s: not open for sending", endpoint->carrier->address);
+    return 0;
+}
+
+static int busy(const chappe_endpoint *endpoint) {
+    return error_set(-EBUSY, "%s: a message is reserved; commit or abandon it first",
+                     endpoint->carrier->address);
+}
+
+int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                const chappe_settings *settings, chappe_deadline deadline) {
+    int error = check_sending(endpoint, deadline);
+    if (error < 0)
+        return error;
+    if (bytes == NULL && size > 0)
+        return error_set(-EINVAL, "%s: bytes is NULL and size is %zu",
+                         endpoint->carrier->address, size);
+    struct letter letter;
+    struct carrier *carrier;
+    error = send_address(endpoint, bytes, size, settings, &letter, &carrier);
+    if (error == 0)
+        error = send_until(endpoint, carrier, &letter, deadline);
+    if (error == 0) {
+        endpoint->numbers.sent++;
+        endpoint->numbers.sent_bytes += size;
+    }
+    if (carrier != endpoint->carrier && carrier != NULL)
+        server_sent(endpoint->server, carrier->client);
+    if (endpoint->pollable.armed)
+        pollable_settle(endpoint);
+    return error;
+}
+
+int chappe_send(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                const chappe_settings *settings, chappe_deadline deadline) {
+    if (endpoint != NULL && endpoint->reserved != NULL)
+        return busy(endpoint);
+    return send_letter(endpoint, bytes, size, settings, deadline);
+}
+
+int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token, const void *bytes,
+                 size_t size, const chappe_settings *settings, chappe_deadline deadline) {
+    if (token == NULL)
+        return error_set(-EINVAL, "the token is NULL");
+    chappe_settings read;
+    int error = versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
+    if (error < 0)
+        return error;
+    read.size = sizeof read;
+    read.answers = token;
+    return chappe_send(endpoint, bytes, size, &read, deadline);
+}
+
+void send_held(chappe_endpoint *endpoint) {
+    struct carrier *carrier = endpoint->carrier;
+    struct interest interest = {0};
+    if (endpoint->server != NULL)
+        return; /* its clients are looked after with their events */
+    carrier->functions->interest(carrier, &interest);
+    if (interest.holding)
+        carrier->functions->send(carrier, NULL, SEND_TRY);
+}
+
+/* ---- batches ---- */
+
+static int check_items(const chappe_endpoint *endpoint, const chappe_item *items, size_t count) {
+    if (items == NULL || count == 0 || count > INT_MAX)
+        return error_set(-EINVAL, "%s: a batch of %zu messages", endpoint->carrier->address,
+                         items == NULL ? 0 : count);
+    for (size_t i = 0; i < count; i++)
+        if (items[i].data == NULL && items[i].size > 0)
+            return error_set(-EINVAL, "%s: message %zu of the batch is NULL",
+                             endpoint->carrier->address, i);
+    return 0;
+}
+
+static void count_batch(chappe_endpoint *endpoint, const chappe_item *items, size_t count) {
+    endpoint->numbers.sent += count;
+    for (size_t i = 0; i < count; i++)
+        endpoint->numbers.sent_bytes += items[i].size;
+}
+
+/* Sends some of the items from the first on. Result: how many; -EAGAIN only at the deadline. */
+static int send_some(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
+                     chappe_deadline deadline) {
+    struct carrier *carrier = endpoint->carrier;
+    int64_t pause = 50000;
+    while (carrier->functions->send_plain != NULL && endpoint->server == NULL &&
+           items[0].settings == NULL) {
+        int sent = carrier->functions->send_plain(
+            carrier, items, count, deadline == CHAPPE_FOREVER ? SEND_BLOCK : SEND_TRY);
+        if (sent > 0) {
+            count_batch(endpoint, items, (size_t)sent);
+            return sent;
+        }
+        if (sent == 0)
+            break;
+        if (sent != -EAGAIN)
+            return sent;
+        int error = deadline == CHAPPE_NOW ? -EAGAIN : wait_for_room(carrier, deadline, &pause);
+        if (error < 0)
+            return endpoint_out_of_time(endpoint, error, "the other side has no room");
+    }
+    int error = send_letter(endpoint, items[0].data, items[0].size, items[0].settings, deadline);
+    return error < 0 ? error : 1;
+}
+
+int chappe_send_batch(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
+                      chappe_deadline deadline) {
+    int error = check_sending(endpoint, deadline);
+    if (error < 0 || (error = check_items(endpoint, items, count)) < 0)
+        return error;
+    if (endpoint->reserved != NULL)
+        return busy(endpoint);
+    size_t sent = 0;
+    while (sent < count) {
+        int some = send_some(endpoint, items + sent, count - sent, deadline);
+        if (some < 0 && sent == 0)
+            return some;
+        if (some < 0)
+            break;
+        sent += (size_t)some;
+    }
+    if (endpoint->pollable.armed)
+        pollable_settle(endpoint);
+    return (int)sent;
+}
+
+/* ---- writing in place ---- */
+
+/* Copies settings with everything that they point to. */
+static int keep_settings(const chappe_settings *settings, struct reservation *reservation) {
+    chappe_settings *kept = &reservation->settings;
+    int error = versioned_read(kept, sizeof *kept, SETTINGS_LEAST, settings, "chappe_settings");
+    if (error < 0)
+        return error;
+    kept->size = sizeof *kept;
+    if (kept->descriptor_count > CHAPPE_DESCRIPTORS_MAX ||
+        (kept->descriptor_count > 0 && kept->descriptors == NULL))
+        return error_set(-EINVAL, "%zu descriptors; the limit of the kernel is %d",
+                         kept->descriptor_count, CHAPPE_DESCRIPTORS_MAX);
+    if (kept->descriptor_count > 0) {
+        memcpy(reservation->descriptors, kept->descriptors,
+               kept->descriptor_count * sizeof(int));
+        kept->descriptors = reservation->descriptors;
+    }
+    if (kept->answers != NULL) {
+        reservation->token = *kept->answers;
+        kept->answers = &reservation->token;
+    }
+    return 0;
+}
+
+/* A message over memory of its own. */
+static struct message *reserve_memory(chappe_endpoint *endpoint, size_t size) {
+    struct chunk *chunk = chunk_create(endpoint->store, size > 0 ? size : 1);
+    if (chunk == NULL)
+        return NULL;
+    struct message *message = message_create(endpoint->store, chunk, chunk->bytes, size);
+    chunk_release(chunk); /* the message holds it */
+    return message;
+}
+
+int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings *settings,
+                   chappe_deadline deadline, chappe_message **ret_message) {
+    int error = check_sending(endpoint, deadline);
+    if (error < 0)
+        return error;
+    if (ret_message == NULL)
+        return error_set(-EINVAL, "ret_message is NULL");
+    if (endpoint->reserved != NULL)
+        return busy(endpoint);
+    const char *name = endpoint->carrier->address;
+    uint64_t limit = endpoint->carrier->terms.limit;
+    struct letter letter;
+    struct carrier *carrier;
+    if (size > limit)
+        return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
+                         name, size, (unsigned long long)limit);
+    if ((error = send_address(endpoint, NULL, 0, settings, &letter, &carrier)) < 0)
+        return error;
+    struct reservation *reservation = calloc(1, sizeof *reservation);
+    struct message *message = reservation != NULL ? reserve_memory(endpoint, size) : NULL;
+    if (message == NULL)
+        error = error_of(-ENOMEM, "%s: %zu bytes", name, size);
+    else if ((error = keep_settings(settings, reservation)) < 0)
+        message_release(message);
+    if (error < 0) {
+        free(reservation);
+        return error;
+    }
+    reservation->endpoint = endpoint;
+    reservation->capacity = size;
+    message->reservation = reservation;
+    endpoint->reserved = message;
+    *ret_message = &message->body;
+    return 0;
+}
+
+int chappe_commit(chappe_message *body, size_t size, chappe_deadline deadline) {
+    struct message *message = (struct message *)body;
+    if (message == NULL || message->reservation == NULL)
+        return error_set(-EINVAL, "the message was not reserved");
+    struct reservation *reservation = message->reservation;
+    if (reservation->endpoint == NULL)
+        return error_set(-EBADF, "the endpoint of the reserved message is closed");
+    if (size > reservation->capacity)
+        return error_set(-EINVAL, "%s: %zu bytes committed, %zu reserved",
+                         reservation->endpoint->carrier->address, size, reservation->capacity);
+    int error = send_letter(reservation->endpoint, body->data, size, &reservation->settings,
+                            deadline);
+    if (error == 0)
+        chappe_release(body);
+    return error;
+}
+
+void chappe_abandon(chappe_message *message) {
+    chappe_release(message);
+}

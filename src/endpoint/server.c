@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server of connections whose clients all come out of one chappe_receive(). One epoll
+ * descriptor watches the listener and every client; clients with messages at hand take
+ * turns, so that none can starve another. A client that holds a reply is not read from until
+ * it has taken it: so it costs at most one reply and one read of memory. */
+#include "endpoint/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "os/os.h"
+
+#define EVENTS_MOST 64
+#define ACCEPTS_MOST 64   /* in a row, before clients get their turn */
+#define TAG_LISTENER UINT64_MAX
+#define SLOT_BITS 20      /* a client's number is a count, and its slot in the low bits */
+#define SLOTS_MOST ((size_t)1 << SLOT_BITS)
+
+struct client {
+    struct carrier *carrier;
+    uint64_t number;
+    struct client *next_ready;
+    bool ready;  /* in the queue of those that may have a message at hand */
+    bool ended;  /* nothing more will come: to be dropped when it is empty */
+    bool paused; /* holds a reply: watched for room, not for input */
+};
+
+struct server {
+    chappe_endpoint *endpoint;
+    enum server_way way;
+    int watch;
+    bool full; /* out of descriptors: the listener is not watched */
+    struct client **slots;
+    size_t slot_count; /* how many there are; all above are new */
+    size_t client_count;
+    uint64_t clients_ever;
+    struct client *first_ready, *last_ready;
+    uint64_t descriptors_closed; /* by clients that have gone */
+};
+
+static struct carrier *listener_of(const struct server *server) {
+    return server->endpoint->carrier;
+}
+
+/* ---- the queue of clients that may have a message ---- */
+
+static void make_ready(struct server *server, struct client *client) {
+    if (client->ready)
+        return;
+    client->ready = true;
+    client->next_ready = NULL;
+    if (server->last_ready != NULL)
+        server->last_ready->next_ready = client;
+    else
+        server->first_ready = client;
+    server->last_ready = client;
+}
+
+static void leave_queue(struct server *server) {
+    struct client *client = server->first_ready;
+    server->first_ready = client->next_ready;
+    if (server->first_ready == NULL)
+        server->last_ready = NULL;
+    client->ready = false;
+}
+
+/* ---- clients ---- */
+
+static struct client *find(const struct server *server, uint64_t number) {
+    size_t slot = number & (SLOTS_MOST - 1);
+    struct client *client = slot < server->slot_count ? server->slots[slot] : NULL;
+    return client != NULL && client->number == number ? client : NULL;
+}
+
+static int listener_fd(const struct server *server) {
+    struct interest interest;
+    listener_of(server)->functions->interest(listener_of(server), &interest);
+    return interest.in;
+}
+
+static void watch_listener(struct server *server) {
+    if (os_watch(server->watch, listener_fd(server), EPOLLIN, TAG_LISTENER) == 0)
+        server->full = false;
+}
+
+/* Takes a client that is not in the queue out of the server. */
+static void drop(struct server *server, struct client *client) {
+    struct interest interest;
+    client->carrier->functions->interest(client->carrier, &interest);
+    os_unwatch(server->watch, interest.in);
+    log_line(&server->endpoint->log, CHAPPE_LOG_DEBUG, "%s: client %llu left%s",
+             listener_of(server)->address, (unsigned long long)(client->number >> SLOT_BITS),
+             interest.holding ? ", a reply is lost with it" : "");
+    server->descriptors_closed += client->carrier->descriptors_closed;
+    client->carrier->functions->close(client->carrier, true);
+    server->slots[client->number & (SLOTS_MOST - 1)] = NULL;
+    server->client_count--;
+    free(client);
+    if (server->full)
+        watch_listener(server);
+}
+
+static void cut_off(struct server *server) {
+    server->endpoint->numbers.clients_cut_off++;
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "cut a client off: %s", error_text());
+}
+
+static struct client **free_slot(struct server *server) {
+    for (size_t i = 0; i < server->slot_count; i++)
+        if (server->slots[i] == NULL)
+            return &server->slots[i];
+    size_t count = server->slot_count > 0 ? 2 * server->slot_count : 16;
+    if (count > SLOTS_MOST)
+        return NULL;
+    struct client **slots = realloc(server->slots, count * sizeof(struct client *));
+    if (slots == NULL)
+        return NULL;
+    for (size_t i = server->slot_count; i < count; i++)
+        slots[i] = NULL;
+    server->slots = slots;
+    struct client **slot = &slots[server->slot_count];
+    server->slot_count = count;
+    return slot;
+}
+
+/* Makes a client of a carrier, which it takes also on failure. */
+static int admit(struct server *server, struct carrier *carrier) {
+    struct client *client = calloc(1, sizeof *client);
+    struct client **slot = client != NULL ? free_slot(server) : NULL;
+    struct interest interest;
+    carrier->functions->interest(carrier, &interest);
+    int error = slot == NULL ? -ENOMEM : 0;
+    if (error == 0) {
+        client->number = ++server->clients_ever << SLOT_BITS | (uint64_t)(slot - server->slots);
+        error = os_watch(server->watch, interest.in, EPOLLIN | EPOLLRDHUP, client->number);
+    }
+    if (error < 0) {
+        carrier->functions->close(carrier, true);
+        free(client);
+        return error_of(error, "%s: one more client", listener_of(server)->address);
+    }
+    client->carrier = carrier;
+    carrier->client = client->number;
+    *slot = client;
+    server->client_count++;
+    log_line(&server->endpoint->log, CHAPPE_LOG_DEBUG, "%s: client %llu came (process %d)",
+             listener_of(server)->address, (unsigned long long)server->clients_ever,
+             (int)carrier->peer.pid);
+    return 0;
+}
+
+static void refuse(struct server *server, const char *why) {
+    server->endpoint->numbers.clients_refused++;
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "refused a client: %s", why);
+}
+
+/* No descriptors are left: the listener would stay readable, and we would spin. */
+static int stop_accepting(struct server *server, int error) {
+    if (server->client_count == 0)
+        return error; /* nobody can leave: the caller has to know */
+    os_unwatch(server->watch, listener_fd(server));
+    server->full = true;
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING,
+             "%s; no more clients until one leaves", error_text());
+    return 0;
+}
+
+static int accept_some(struct server *server) {
+    struct carrier *listener = listener_of(server), *carrier;
+    for (int i = 0; i < ACCEPTS_MOST; i++) {
+        int error = listener->functions->accept(listener, server->endpoint->store, &carrier);
+        if (error == -EAGAIN)
+            return 0;
+        if (error == -EMFILE || error == -ENFILE)
+            return stop_accepting(server, error);
+        if (error == -EPERM) {
+            refuse(server, error_text());
+            continue;
+        }
+        if (error < 0)
+            return error;
+        if (listener->clients_most > 0 && server->client_count >= listener->clients_most) {
+            carrier->functions->close(carrier, true);
+            refuse(server, "the limit clients= is reached");
+            continue;
+        }
+        error = admit(server, carrier);
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+/* ---- events ---- */
+
+static void set_paused(struct server *server, struct client *client, bool paused) {
+    struct interest interest;
+    client->carrier->functions->interest(client->carrier, &interest);
+    if (client->paused != paused)
+        os_rewatch(server->watch, interest.in, paused ? EPOLLOUT : EPOLLIN | EPOLLRDHUP,
+                   client->number);
+    client->paused = paused;
+}
+
+/* Passes on what is held. False: the client is gone. */
+static bool pass_on(struct server *server, struct client *client) {
+    int error = client->carrier->functions->send(client->carrier, NULL, SEND_TRY);
+    if (error == 0)
+        set_paused(server, client, false);
+    return error == 0 || error == -EAGAIN;
+}
+
+static void end_client(struct server *server, struct client *client) {
+    struct interest interest;
+    client->carrier->functions->interest(client->carrier, &interest);
+    client->ended = true;
+    os_unwatch(server->watch, interest.in); /* what it sent before is still taken */
+    make_ready(server, client);
+}
+
+static void attend(struct server *server, struct client *client, uint32_t events) {
+    if (client->ended)
+        return;
+    if (client->paused) {
+        if (!pass_on(server, client))
+            end_client(server, client);
+        return;
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
+        return;
+    int got = client->carrier->functions->receive(client->carrier, false);
+    if (got > 0)
+        make_ready(server, client);
+    else if (got != -EAGAIN && got != -ENOMEM)
+        end_client(server, client);
+}
+
+int server_receive(struct server *server, chappe_deadline deadline) {
+    struct epoll_event events[EVENTS_MOST];
+    int count = os_watch_wait(server->watch, events, EVENTS_MOST, deadline);
+    if (count == -EAGAIN || count == -ETIMEDOUT)
+        return endpoint_out_of_time(server->endpoint, count, "nothing to receive");
+    if (count < 0)
+        return error_of(count, "%s: waiting for clients", listener_of(server)->address);
+    int result = 1;
+    for (int i = 0; i < count; i++) {
+        struct client *client = NULL;
+        if (events[i].data.u64 != TAG_LISTENER)
+            client = find(server, events[i].data.u64);
+        if (client != NULL)
+            attend(server, client, events[i].events);
+        else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES) {
+            int error = accept_some(server);
+            if (error < 0)
+                result = error;
+        }
+    }
+    return result;
+}
+
+int server_take(struct server *server, struct message **ret_messages, size_t count) {
+    while (server->first_ready != NULL) {
+        struct client *client = server->first_ready;
+        int taken = client->carrier->functions->take(client->carrier, ret_messages, count);
+        leave_queue(server);
+        if (taken > 0) {
+            make_ready(server, client); /* at the end: the others come first */
+            return taken;
+        }
+        if (taken == -ENOMEM) {
+            make_ready(server, client);
+            return taken;
+        }
+        if (taken == -EMFILE) { /* our own shortage, not the client's fault */
+            log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s", error_text());
+            make_ready(server, client);
+            continue;
+        }
+        if (taken < 0)
+            cut_off(server);
+        if (taken < 0 || client->ended)
+            drop(server, client);
+    }
+    return 0;
+}
+
+bool server_is_ready(const struct server *server) {
+    return server->first_ready != NULL;
+}
+
+int server_watch(const struct server *server) {
+    return server->watch;
+}
+
+/* ---- replies ---- */
+
+struct carrier *server_client(struct server *server, uint64_t number) {
+    struct client *client = find(server, number);
+    return client != NULL ? client->carrier : NULL;
+}
+
+void server_sent(struct server *server, uint64_t number) {
+    struct client *client = find(server, number);
+    struct interest interest;
+    if (client == NULL || client->ended)
+        return;
+    client->carrier->functions->interest(client->carrier, &interest);
+    set_paused(server, client, interest.holding);
+}
+
+/* ---- making and ending ---- */
+
+int server_choose(struct server *server, enum server_way way) {
+    if (server->way == way)
+        return 0;
+    if (server->way != SERVER_UNDECIDED)
+        return error_set(-EBUSY, "%s: this server %s already", listener_of(server)->address,
+                         server->way == SERVER_ACCEPTS ? "accepts its clients one by one"
+                                                       : "receives from all clients at once");
+    server->way = way;
+    return 0;
+}
+
+int server_create(chappe_endpoint *endpoint, struct server **ret_server) {
+    struct server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return error_of(-ENOMEM, "%s", endpoint->carrier->address);
+    server->endpoint = endpoint;
+    server->watch = os_watch_create();
+    int error = server->watch < 0 ? server->watch
+                                  : os_watch(server->watch, listener_fd(server), EPOLLIN,
+                                             TAG_LISTENER);
+    if (error < 0) {
+        os_close(server->watch);
+        free(server);
+        return error_of(error, "%s: watching clients", endpoint->carrier->address);
+    }
+    *ret_server = server;
+    return 0;
+}
+
+void server_close(struct server *server, bool owner) {
+    for (size_t i = 0; i < server->slot_count; i++) {
+        struct client *client = server->slots[i];
+        if (client == NULL)
+            continue;
+        client->carrier->functions->close(client->carrier, owner);
+        free(client);
+    }
+    os_close(server->watch);
+    free(server->slots);
+    free(server);
+}
+
+void server_undelivered(struct server *server, chappe_undelivered *ret_undelivered) {
+    chappe_undelivered sum = {.size = sizeof sum};
+    for (size_t i = 0; i < server->slot_count; i++) {
+        struct client *client = server->slots[i];
+        if (client == NULL)
+            continue;
+        if (client->paused)
+            pass_on(server, client);
+        chappe_undelivered one;
+        client->carrier->functions->undelivered(client->carrier, &one);
+        sum.count += one.count;
+        sum.lost += one.lost;
+        sum.unread += one.unread;
+        if (one.certainty > sum.certainty)
+            sum.certainty = one.certainty;
+    }
+    *ret_undelivered = sum;
+}
+
+uint64_t server_client_count(const struct server *server) {
+    return server->client_count;
+}
+
+uint64_t server_descriptors_closed(const struct server *server) {
+    uint64_t count = server->descriptors_closed;
+    for (size_t i = 0; i < server->slot_count; i++)
+        if (server->slots[i] != NULL)
+            count += server->slots[i]->carrier->descriptors_closed;
+    return count;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A server of connections whose clients all come out of one chappe_receive(). */
+#ifndef ENDPOINT_SERVER_H
+#define ENDPOINT_SERVER_H
+
+#include "endpoint/endpoint.h"
+
+enum server_way { SERVER_UNDECIDED, SERVER_RECEIVES, SERVER_ACCEPTS };
+
+int server_create(chappe_endpoint *endpoint, struct server **ret_server);
+void server_close(struct server *server, bool owner);
+
+/* The first call decides whether clients are merged or accepted. -EBUSY: the other way. */
+int server_choose(struct server *server, enum server_way way);
+
+/* As the functions of a carrier, over all clients. */
+int server_take(struct server *server, struct message **ret_messages, size_t count);
+int server_receive(struct server *server, chappe_deadline deadline);
+bool server_is_ready(const struct server *server);
+int server_watch(const struct server *server); /* the epoll descriptor of all of it */
+
+/* The carrier of a client, NULL if it has gone. */
+struct carrier *server_client(struct server *server, uint64_t number);
+/* A letter was sent to it, and perhaps held. */
+void server_sent(struct server *server, uint64_t number);
+
+/* Adds up what clients have not taken; passes on what can go on. */
+void server_undelivered(struct server *server, chappe_undelivered *ret_undelivered);
+uint64_t server_client_count(const struct server *server);
+uint64_t server_descriptors_closed(const struct server *server);
+
+#endif

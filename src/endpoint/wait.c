@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Waiting for several endpoints and descriptors at once. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "endpoint/endpoint.h"
+#include "endpoint/server.h"
+#include "endpoint/token.h"
+#include "os/os.h"
+
+#define FEW 32 /* items that need no memory */
+
+/* What poll has to look at for one item: a descriptor in each direction. */
+struct watched {
+    struct pollfd in, out;
+    bool holding;
+};
+
+static int check_item(chappe_wait_item *item, chappe_filter *ret_filter) {
+    if ((item->events & ~(uint32_t)(CHAPPE_READABLE | CHAPPE_WRITABLE)) != 0 || item->flags != 0)
+        return error_set(-EINVAL, "chappe_wait: unknown events 0x%x or flags 0x%x", item->events,
+                         item->flags);
+    if (item->endpoint == NULL)
+        return item->descriptor >= 0
+                   ? 0
+                   : error_set(-EINVAL, "chappe_wait: an item with neither endpoint nor descriptor");
+    int error = endpoint_enter(item->endpoint);
+    if (error == 0 && item->filter != NULL)
+        error = receive_read_filter(item->endpoint, item->filter, ret_filter);
+    return error;
+}
+
+/* The carrier that is to be writable: the endpoint's, or on a server an asker's. */
+static int writable_carrier(const chappe_wait_item *item, struct carrier **ret_carrier) {
+    chappe_endpoint *endpoint = item->endpoint;
+    *ret_carrier = endpoint->carrier;
+    if (item->token == NULL)
+        return 0;
+    struct token token;
+    int error = token_read(endpoint, item->token, &token);
+    if (error < 0 || endpoint->server == NULL)
+        return error;
+    *ret_carrier = server_client(endpoint->server, token.client);
+    return *ret_carrier != NULL
+               ? 0
+               : error_set(-ESTALE, "%s: the asker is gone", endpoint->carrier->address);
+}
+
+/* Finds out what is ready without the kernel, and what to ask it for. */
+static int look_at_endpoint(chappe_wait_item *item, const chappe_filter *filter,
+                            struct watched *watched) {
+    chappe_endpoint *endpoint = item->endpoint;
+    struct interest interest;
+    struct carrier *writable;
+    int error = writable_carrier(item, &writable);
+    if (error == -ESTALE) {
+        item->ready = CHAPPE_BROKEN;
+        return 0;
+    }
+    if (error < 0)
+        return error;
+    endpoint_interest(endpoint, &interest);
+    watched->holding = interest.holding;
+    if ((item->events & CHAPPE_READABLE) != 0) {
+        watched->in = (struct pollfd){.fd = interest.in, .events = POLLIN};
+        if (interest.ready || receive_has_aside(endpoint, item->filter != NULL ? filter : NULL))
+            item->ready |= CHAPPE_READABLE;
+    }
+    int out = interest.out;
+    if (writable != endpoint->carrier) {
+        writable->functions->interest(writable, &interest);
+        out = interest.out;
+    }
+    if ((item->events & CHAPPE_WRITABLE) != 0 || watched->holding)
+        watched->out = (struct pollfd){.fd = out, .events = POLLOUT};
+    if ((item->events & CHAPPE_WRITABLE) != 0 && out < 0 && writable->sends)
+        item->ready |= CHAPPE_WRITABLE; /* a queue per receiver: a send has to be tried */
+    return 0;
+}
+
+static int look_at(chappe_wait_item *item, struct watched *watched) {
+    chappe_filter filter;
+    *watched = (struct watched){.in.fd = -1, .out.fd = -1};
+    item->ready = 0;
+    int error = check_item(item, &filter);
+    if (error < 0)
+        return error;
+    if (item->endpoint != NULL)
+        return look_at_endpoint(item, &filter, watched);
+    if ((item->events & CHAPPE_READABLE) != 0)
+        watched->in = (struct pollfd){.fd = item->descriptor, .events = POLLIN};
+    if ((item->events & CHAPPE_WRITABLE) != 0)
+        watched->out = (struct pollfd){.fd = item->descriptor, .events = POLLOUT};
+    return 0;
+}
+
+/* What poll found, in the words of the item. */
+static void note(chappe_wait_item *item, const struct watched *watched, const struct pollfd *found) {
+    if ((found[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+        item->ready |= CHAPPE_READABLE;
+    if (((found[0].revents | found[1].revents) & (POLLERR | POLLHUP | POLLNVAL)) != 0)
+        item->ready |= CHAPPE_BROKEN;
+    if ((item->events & CHAPPE_WRITABLE) != 0 && (found[1].revents & POLLOUT) != 0 &&
+        !watched->holding)
+        item->ready |= CHAPPE_WRITABLE;
+    if (watched->holding && found[1].revents != 0) {
+        send_held(item->endpoint);
+        pollable_settle(item->endpoint);
+    }
+}
+
+struct waiting {
+    chappe_wait_item *items;
+    size_t count;
+    struct watched *watched;
+    struct pollfd *polled; /* two an item */
+};
+
+/* One look and one poll. Result: how many are ready; 0: only held output went on. */
+static int wait_once(struct waiting *waiting, chappe_deadline deadline) {
+    int ready = 0;
+    for (size_t i = 0; i < waiting->count; i++) {
+        int error = look_at(&waiting->items[i], &waiting->watched[i]);
+        if (error < 0)
+            return error;
+        waiting->polled[2 * i] = waiting->watched[i].in;
+        waiting->polled[2 * i + 1] = waiting->watched[i].out;
+        ready += waiting->items[i].ready != 0;
+    }
+    int found = os_wait(waiting->polled, 2 * waiting->count, ready > 0 ? CHAPPE_NOW : deadline);
+    if (found < 0 && ready > 0)
+        return ready;
+    if (found == -EAGAIN || found == -ETIMEDOUT)
+        return error_set(found, "none of %zu items is ready%s", waiting->count,
+                         found == -EAGAIN ? "" : " by the deadline");
+    if (found < 0)
+        return error_of(found, "waiting for %zu items", waiting->count);
+    ready = 0;
+    for (size_t i = 0; i < waiting->count; i++) {
+        note(&waiting->items[i], &waiting->watched[i], &waiting->polled[2 * i]);
+        ready += waiting->items[i].ready != 0;
+    }
+    return ready;
+}
+
+int chappe_wait(chappe_wait_item *items, size_t count, chappe_deadline deadline) {
+    struct watched few_watched[FEW];
+    struct pollfd few_polled[2 * FEW];
+    struct waiting waiting = {
+        .items = items, .count = count, .watched = few_watched, .polled = few_polled};
+    if (items == NULL || count == 0 || count > INT_MAX / 2)
+        return error_set(-EINVAL, "chappe_wait for %zu items", items == NULL ? 0 : count);
+    int error = endpoint_check_deadline(deadline);
+    if (error < 0)
+        return error;
+    void *memory = NULL;
+    if (count > FEW) {
+        memory = calloc(count, sizeof(struct watched) + 2 * sizeof(struct pollfd));
+        if (memory == NULL)
+            return error_of(-ENOMEM, "waiting for %zu items", count);
+        waiting.watched = memory;
+        waiting.polled = (struct pollfd *)(waiting.watched + count);
+    }
+    int ready;
+    do
+        ready = wait_once(&waiting, deadline);
+    while (ready == 0);
+    free(memory);
+    return ready;
+}

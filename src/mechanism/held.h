@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Output that a carrier has taken over, because the other side has its beginning already or
+ * because its sender must not wait. One per carrier, made when first needed. */
+#ifndef MECHANISM_HELD_H
+#define MECHANISM_HELD_H
+
+#include "mechanism/mechanism.h"
+
+#define HELD_WARM ((size_t)64 << 10) /* this much memory stays when nothing is held */
+
+struct held {
+    uint8_t *bytes;
+    size_t capacity, size, done; /* [done .. size) is still to be written */
+    uint64_t messages;           /* in it */
+    size_t descriptor_count;
+    int descriptors[CHAPPE_DESCRIPTORS_MAX]; /* duplicates, to go with the first byte */
+};
+
+static inline bool held_is_full(const struct held *held) {
+    return held != NULL && held->size > 0;
+}
+
+/* *held with room for `size` bytes; NULL without memory. */
+struct held *held_make_room(struct held **held, size_t size);
+
+/* Duplicates the descriptors of a letter: they have to outlive the call. */
+int held_take_descriptors(struct held *held, const char *name, const struct letter *letter);
+void held_close_descriptors(struct held *held);
+
+/* Nothing is held any more; a little memory stays warm. */
+void held_forget(struct held *held);
+void held_free(struct held *held); /* NULL does nothing */
+
+#endif

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The shape of carriers of packets. */
+#include "mechanism/packets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "mechanism/arrivals.h"
+#include "mechanism/held.h"
+#include "os/os.h"
+
+#define CHUNK_LEAST ((size_t)4096)
+#define CHUNK_MOST ((size_t)512 << 10)
+#define INLINE_MOST ((size_t)128 << 10) /* below the usual net.core.wmem_default of 208 KiB */
+
+struct packets {
+    struct carrier carrier;
+    struct packets_use use;
+    int fd;
+
+    /* Coming in: one packet, in chunk->bytes[start .. end), none if start == end and not
+     * `fresh`. Packets are put one after the other into the chunk. */
+    struct chunk *chunk;
+    size_t start, end;
+    size_t appetite;
+    bool fresh; /* a packet is there that take() has not looked at (it may be empty) */
+    bool ended;
+    bool reset;
+    struct arrivals arrivals;
+    chappe_identity sender;
+    size_t way_back_size;
+    uint8_t way_back[DETAILS_WAY_BACK_MAX];
+
+    struct held *held;
+    int file; /* the body of a letter that will be tried again; -1 */
+    uint64_t sent;
+    uint64_t dropped;
+};
+
+/* ---- bringing in ---- */
+
+static int make_room(struct packets *packets) {
+    if (packets->chunk != NULL && packets->chunk->references == 1)
+        packets->end = 0;
+    bool small = packets->chunk == NULL ||
+                 packets->chunk->capacity - packets->end < packets->appetite / 2;
+    packets->start = packets->end;
+    if (!small)
+        return 0;
+    struct chunk *chunk = chunk_create(packets->carrier.store, packets->appetite);
+    if (chunk == NULL)
+        return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, packets->appetite);
+    chunk->sender = packets->carrier.peer;
+    chunk_release(packets->chunk);
+    packets->chunk = chunk;
+    packets->start = packets->end = 0;
+    return 0;
+}
+
+/* A packet came that is larger than the room in the chunk: its rest is in the scratch. */
+static int join_rest(struct packets *packets, size_t room, size_t size) {
+    struct chunk *chunk = chunk_create(packets->carrier.store, size);
+    if (chunk == NULL)
+        return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, size);
+    memcpy(chunk->bytes, packets->chunk->bytes + packets->start, room);
+    memcpy(chunk->bytes + room, store_scratch(packets->carrier.store), size - room);
+    chunk->sender = packets->carrier.peer;
+    chunk_release(packets->chunk);
+    packets->chunk = chunk;
+    packets->start = 0;
+    packets->end = size;
+    while (packets->appetite < 2 * size && packets->appetite < CHUNK_MOST)
+        packets->appetite *= 2;
+    return 0;
+}
+
+/* Nothing came in a connection: is it the end, or did a foreign program send nothing? */
+static bool is_end(const struct packets *packets) {
+    struct pollfd item = {.fd = packets->fd, .events = POLLRDHUP};
+    return os_wait(&item, 1, 0) > 0 && (item.revents & (POLLHUP | POLLRDHUP)) != 0;
+}
+
+static bool is_stranger(const struct packets *packets) {
+    const struct packets_use *use = &packets->use;
+    if (!use->check_uid || packets->sender.uid == use->uid)
+        return false;
+    return !(use->trust_root && packets->sender.verified != 0 && packets->sender.uid == 0);
+}
+
+static void forget_packet(struct packets *packets) {
+    packets->start = packets->end;
+    packets->fresh = false;
+    packets->carrier.descriptors_closed += arrivals_drop(&packets->arrivals);
+}
+
+/* What is known of a packet besides its bytes. Result: 1, or 0 if it is refused. */
+static int look_at(struct packets *packets, const struct msghdr *message) {
+    packets->fresh = true;
+    packets->way_back_size = message->msg_namelen;
+    if (packets->use.connection || !is_stranger(packets))
+        return 1;
+    log_line(&packets->carrier.log, CHAPPE_LOG_WARNING,
+             "%s: refused a message of uid %d (process %d)", packets->carrier.address,
+             (int)packets->sender.uid, (int)packets->sender.pid);
+    packets->carrier.strangers_refused++;
+    forget_packet(packets);
+    return 0;
+}
+
+static int store_packet(struct packets *packets, size_t room, size_t size, int flags) {
+    if (size <= room) {
+        packets->end = packets->start + size;
+        return 0;
+    }
+    int error = join_rest(packets, room, size);
+    if (error == 0 && (flags & MSG_TRUNC) != 0)
+        error = error_set(-EBADMSG, "%s: a packet was cut off at %zu bytes",
+                          packets->carrier.address, size);
+    return error;
+}
+
+static int packets_receive(struct carrier *carrier, bool block) {
+    struct packets *packets = (struct packets *)carrier;
+    if (packets->fresh)
+        return 1;
+    if (packets->ended)
+        return 0;
+    int error = make_room(packets);
+    if (error < 0)
+        return error;
+    uint8_t *scratch = store_scratch(carrier->store);
+    size_t room = packets->chunk->capacity - packets->start;
+    _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    struct iovec parts[2] = {
+        {.iov_base = packets->chunk->bytes + packets->start, .iov_len = room},
+        {.iov_base = scratch, .iov_len = scratch != NULL ? STORE_SCRATCH_SIZE : 0},
+    };
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = 2,
+                             .msg_control = control,
+                             .msg_controllen = sizeof control,
+                             .msg_name = packets->way_back,
+                             .msg_namelen = sizeof packets->way_back};
+    ssize_t got = os_receive(packets->fd, &message, block);
+    if (got == -EAGAIN)
+        return -EAGAIN;
+    packets->reset |= got == -ECONNRESET;
+    if (got < 0)
+        return error_of((int)got, "%s: receiving", carrier->address);
+    packets->sender = (chappe_identity){.size = sizeof packets->sender};
+    error = arrivals_collect(&packets->arrivals, &message, &packets->sender);
+    if (error == 0)
+        error = store_packet(packets, room, (size_t)got, message.msg_flags);
+    if (error < 0) {
+        forget_packet(packets);
+        return error;
+    }
+    if (got == 0 && packets->use.connection && is_end(packets)) {
+        packets->ended = true;
+        return 0;
+    }
+    return look_at(packets, &message) > 0 ? 1 : -EAGAIN;
+}
+
+/* ---- taking out ---- */
+
+/* The body came as a file: maps it in the place of the packet's bytes. */
+static int map_body(struct packets *packets, struct message *message) {
+    struct details *details = message->details;
+    const char *name = packets->carrier.address;
+    int fd = details->descriptors[details->descriptor_count - 1];
+    size_t size = (size_t)details->envelope.body_file;
+    void *memory = NULL;
+    int error = os_map_sealed(fd, size, &memory);
+    if (error == -EPERM)
+        return error_set(-EBADMSG, "%s: a body in a file that is not sealed against change", name);
+    if (error == -EBADMSG)
+        return error_set(-EBADMSG, "%s: a body in a file of another size than announced (%zu)",
+                         name, size);
+    if (error < 0)
+        return error_of(error, "%s: mapping a body of %zu bytes", name, size);
+    struct chunk *chunk = chunk_of_mapping(packets->carrier.store, memory, size);
+    if (chunk == NULL) {
+        os_unmap(memory, size);
+        return error_of(-ENOMEM, "%s", name);
+    }
+    chunk->sender = packets->carrier.peer;
+    chunk_release(message->chunk);
+    message->chunk = chunk;
+    message->body.data = memory;
+    message->body.size = size;
+    details->descriptor_count--;
+    os_close(fd);
+    return 0;
+}
+
+/* The details of a message: its envelope, its descriptors, who sent it. */
+static int complete(struct packets *packets, const uint8_t *at, const struct framed *framed,
+                    struct message *message) {
+    const struct envelope *envelope = &framed->envelope;
+    const char *name = packets->carrier.address;
+    bool has_envelope = packets->carrier.terms.frame->has_envelope;
+    size_t announced = has_envelope ? envelope->descriptors + (size_t)(envelope->body_file != 0)
+                                    : packets->arrivals.count;
+    bool plain = envelope_is_plain(envelope) && !envelope->has_checksum && announced == 0;
+    if (plain && !packets->use.by_address && packets->sender.verified == 0)
+        return 0;
+    struct details *details = message_details(message);
+    if (details == NULL)
+        return error_of(-ENOMEM, "%s", name);
+    details->envelope = *envelope;
+    details->sender = packets->sender;
+    if (packets->use.by_address) {
+        details->way_back_size = packets->way_back_size;
+        memcpy(details->way_back, packets->way_back, packets->way_back_size);
+    }
+    if (!envelope_is_intact(envelope, at, framed->head, message->body.data, message->body.size))
+        return error_set(-EBADMSG, "%s: damaged message: the checksum does not fit", name);
+    int error = announced == 0 ? 0 : arrivals_give(&packets->arrivals, name, announced, details);
+    return error == 0 && envelope->body_file != 0 ? map_body(packets, message) : error;
+}
+
+/* One message of the packet. 0: the packet is used up. */
+static int take_one(struct packets *packets, struct message **ret_message) {
+    const struct terms *terms = &packets->carrier.terms;
+    size_t have = packets->end - packets->start, scanned = 0;
+    uint8_t *at = packets->chunk->bytes + packets->start;
+    struct framed framed = {0};
+    int found;
+    if (have == 0 && !terms->frame->has_envelope && packets->fresh)
+        found = 1; /* an empty packet of a foreign program is an empty message */
+    else
+        found = frame_read(terms, at, have, true, &scanned, &framed);
+    if (found < 0)
+        return found;
+    uint64_t total = framed.head + framed.size + framed.tail;
+    if (found == 0 || total > have)
+        return have == 0 && !packets->fresh
+                   ? 0
+                   : error_set(-EBADMSG, "%s: damaged packet: its %zu bytes end within a message",
+                               terms->name, have);
+    struct message *message = message_create(packets->carrier.store, packets->chunk,
+                                             at + framed.head, (size_t)framed.size);
+    if (message == NULL)
+        return error_of(-ENOMEM, "%s", terms->name);
+    message->client = packets->carrier.client;
+    packets->start += (size_t)total;
+    packets->fresh = packets->start < packets->end;
+    int error = complete(packets, at, &framed, message);
+    if (error < 0) {
+        message_release(message);
+        return error;
+    }
+    *ret_message = message;
+    return 1;
+}
+
+/* A packet of rubbish. From a connection the receiver is told; anyone may send to a bound
+ * name, so there it is counted and costs nobody anything. */
+static int refuse(struct packets *packets, int error) {
+    forget_packet(packets);
+    if (!packets->use.by_address || error == -ENOMEM)
+        return error;
+    log_line(&packets->carrier.log, CHAPPE_LOG_WARNING, "refused: %s", error_text());
+    packets->carrier.strangers_cut_off++;
+    return 0;
+}
+
+static int packets_take(struct carrier *carrier, struct message **ret_messages, size_t count) {
+    struct packets *packets = (struct packets *)carrier;
+    size_t taken = 0;
+    while (packets->fresh && taken < count) {
+        int found = take_one(packets, ret_messages + taken);
+        if (found < 0)
+            found = refuse(packets, found);
+        if (found < 0)
+            return taken > 0 ? (int)taken : found;
+        if (found == 0)
+            break;
+        taken++;
+    }
+    if (!packets->fresh)
+        forget_packet(packets);
+    return (int)taken;
+}
+
+static void packets_interest(const struct carrier *carrier, struct interest *ret_interest) {
+    const struct packets *packets = (const struct packets *)carrier;
+    *ret_interest = (struct interest){
+        .in = packets->fd,
+        .out = packets->use.by_address ? -1 : packets->fd, /* every asker has its own queue */
+        .ready = packets->fresh,
+        .holding = held_is_full(packets->held),
+    };
+}
+
+/* ---- sending ---- */
+
+static int send_failed(struct packets *packets, int error, const struct letter *letter) {
+    const char *name = packets->carrier.address;
+    packets->reset |= error == -ECONNRESET;
+    if (letter != NULL && letter->to != NULL && (error == -ECONNREFUSED || error == -ENOENT))
+        return error_set(-ESTALE, "%s: the asker is gone", name);
+    if (error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN || error == -ECONNREFUSED)
+        return error_set(error == -ECONNRESET ? error : -EPIPE,
+                         "%s: the other side is gone, nobody receives", name);
+    if (error == -EMSGSIZE)
+        return error_set(error, "%s: the packet is larger than net.core.wmem_default allows", name);
+    return error_of(error, "%s: sending", name);
+}
+
+static int flush(struct packets *packets, bool block) {
+    struct held *held = packets->held;
+    if (!held_is_full(held))
+        return 0;
+    _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    struct iovec part = {.iov_base = held->bytes, .iov_len = held->size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    arrivals_attach(&message, control, held->descriptors, held->descriptor_count);
+    ssize_t sent = os_send(packets->fd, &message, block);
+    if (sent == -EAGAIN)
+        return -EAGAIN;
+    if (sent < 0)
+        packets->dropped += held->messages;
+    held_forget(held);
+    return sent < 0 ? send_failed(packets, (int)sent, NULL) : 0;
+}
+
+/* Takes a packet over whole. */
+static int hold(struct packets *packets, const struct letter *letter, const struct iovec *parts) {
+    size_t size = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len;
+    struct held *held = held_make_room(&packets->held, size);
+    if (held == NULL)
+        return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, size);
+    int error = held_take_descriptors(held, packets->carrier.address, letter);
+    if (error < 0)
+        return error;
+    for (size_t i = 0, at = 0; i < 3; at += parts[i++].iov_len)
+        if (parts[i].iov_len > 0)
+            memcpy(held->bytes + at, parts[i].iov_base, parts[i].iov_len);
+    held->size = size;
+    held->messages = 1;
+    return 1;
+}
+
+/* Sends an envelope and a body as one packet. -EMSGSIZE comes out without a sentence. */
+static int send_packet(struct packets *packets, const struct letter *letter, enum send_mode mode) {
+    const struct terms *terms = &packets->carrier.terms;
+    uint8_t head[ENVELOPE_HEAD_MAX];
+    int head_size = frame_write(terms, &letter->envelope, letter->body, letter->size, head);
+    if (head_size < 0)
+        return head_size;
+    struct iovec parts[3] = {
+        {.iov_base = head, .iov_len = (size_t)head_size},
+        {.iov_base = (void *)(uintptr_t)letter->body, .iov_len = letter->size},
+        {.iov_base = (void *)(uintptr_t)terms->frame->tail, .iov_len = terms->frame->tail_size},
+    };
+    _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = 3,
+                             .msg_name = (void *)(uintptr_t)letter->to,
+                             .msg_namelen = (socklen_t)letter->to_size};
+    arrivals_attach(&message, control, letter->descriptors, letter->descriptor_count);
+    ssize_t sent = os_send(packets->fd, &message, mode == SEND_BLOCK);
+    if (sent == -EAGAIN && mode == SEND_KEEP && letter->to == NULL)
+        sent = hold(packets, letter, parts);
+    if (sent == -EAGAIN || sent == -EMSGSIZE)
+        return (int)sent;
+    if (sent < 0)
+        return send_failed(packets, (int)sent, letter);
+    packets->sent++;
+    return 1;
+}
+
+/* The file for a body that is too large, made once for a letter that is tried again. */
+static int body_file(struct packets *packets, const struct letter *letter) {
+    if (packets->file >= 0)
+        return packets->file;
+    int file = os_sealed_body(letter->body, letter->size);
+    if (file < 0)
+        return error_of(file, "%s: a memory file for a body of %zu bytes", packets->carrier.address,
+                        letter->size);
+    return packets->file = file;
+}
+
+/* Sends the body as a sealed file, and its envelope as the packet. */
+static int send_as_file(struct packets *packets, const struct letter *letter, enum send_mode mode) {
+    if (letter->descriptor_count >= CHAPPE_DESCRIPTORS_MAX)
+        return error_set(-EINVAL,
+                         "%s: a body of %zu bytes travels as a descriptor itself, so %d more fit",
+                         packets->carrier.address, letter->size, CHAPPE_DESCRIPTORS_MAX - 1);
+    int file = body_file(packets, letter);
+    if (file < 0)
+        return file;
+    int descriptors[CHAPPE_DESCRIPTORS_MAX];
+    for (size_t i = 0; i < letter->descriptor_count; i++)
+        descriptors[i] = letter->descriptors[i];
+    descriptors[letter->descriptor_count] = file;
+    struct letter outer = *letter;
+    outer.body = NULL;
+    outer.size = 0;
+    outer.envelope.body_file = letter->size;
+    outer.descriptors = descriptors;
+    outer.descriptor_count++;
+    int sent = send_packet(packets, &outer, mode);
+    if (sent == -EAGAIN && mode == SEND_TRY)
+        return sent;
+    os_close(file);
+    packets->file = -1;
+    return sent;
+}
+
+static int packets_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
+    struct packets *packets = (struct packets *)carrier;
+    const struct terms *terms = &carrier->terms;
+    int error = flush(packets, mode == SEND_BLOCK);
+    if (error < 0 || letter == NULL)
+        return error;
+    if (letter->size == 0 && !terms->frame->holds_empty && packets->use.connection)
+        return error_set(-EINVAL,
+                         "%s: frame=%s cannot tell an empty message from the end; the other "
+                         "frames can",
+                         terms->name, terms->frame->name);
+    if (letter->size > terms->limit)
+        return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
+                         terms->name, letter->size, (unsigned long long)terms->limit);
+    bool may_be_file = terms->frame->has_envelope && letter->size > 0;
+    int sent = may_be_file && letter->size > INLINE_MOST ? -EMSGSIZE
+                                                         : send_packet(packets, letter, mode);
+    if (sent == -EMSGSIZE && may_be_file)
+        sent = send_as_file(packets, letter, mode);
+    return sent == -EMSGSIZE ? send_failed(packets, sent, letter) : sent;
+}
+
+static int packets_finish(struct carrier *carrier) {
+    struct packets *packets = (struct packets *)carrier;
+    if (!packets->use.connection)
+        return error_set(-ENOTSUP, "%s: datagrams have no end; stream and seqpacket do",
+                         carrier->address);
+    int error = os_finish_sending(packets->fd);
+    if (error < 0)
+        return error_of(error, "%s: ending the sending direction", carrier->address);
+    carrier->sends = false;
+    return 0;
+}
+
+/* ---- ending ---- */
+
+static void packets_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
+    struct packets *packets = (struct packets *)carrier;
+    chappe_undelivered left = {
+        .size = sizeof left, .count = packets->dropped, .lost = packets->dropped};
+    /* Memory, not messages: all that it can say for sure is “nothing”. */
+    int unread = packets->sent > 0 ? os_socket_unread(packets->fd) : 0;
+    if (packets->use.connection && packets->sent > 0)
+        packets->reset |= os_socket_error(packets->fd) == -ECONNRESET;
+    if (held_is_full(packets->held))
+        left.count++;
+    if (unread > 0 || packets->reset)
+        left.count = packets->sent;
+    if (packets->reset)
+        left.lost = left.count;
+    bool vague = unread < 0 || (unread == 0 && packets->sent > 0 && !packets->use.connection);
+    left.certainty = vague                      ? CHAPPE_UNKNOWN /* the reader may have died */
+                     : unread > 0 || left.lost > 0 ? CHAPPE_AT_MOST
+                                                : CHAPPE_EXACTLY;
+    struct message *message;
+    while (packets_take(carrier, &message, 1) == 1) {
+        message_release(message);
+        left.unread++;
+    }
+    *ret_undelivered = left;
+}
+
+static void packets_close(struct carrier *carrier, bool owner) {
+    struct packets *packets = (struct packets *)carrier;
+    carrier_release_name(carrier, owner);
+    os_close(packets->fd);
+    os_close(packets->file);
+    chunk_release(packets->chunk);
+    arrivals_drop(&packets->arrivals);
+    held_free(packets->held);
+    carrier_end(carrier);
+}
+
+static const struct carrier_functions packets_functions = {
+    .send = packets_send,
+    .receive = packets_receive,
+    .take = packets_take,
+    .interest = packets_interest,
+    .undelivered = packets_undelivered,
+    .finish = packets_finish,
+    .close = packets_close,
+};
+
+int packets_create(const struct opening *opening, const char *address,
+                   const struct packets_use *use, int fd, struct carrier **ret_carrier) {
+    struct packets *packets = calloc(1, sizeof *packets);
+    int error = packets == NULL
+                    ? error_of(-ENOMEM, "%s", opening->address->text)
+                    : carrier_start(&packets->carrier, &packets_functions, opening, address);
+    if (error < 0) {
+        os_close(fd);
+        free(packets);
+        return error;
+    }
+    packets->use = *use;
+    packets->fd = fd;
+    packets->file = -1;
+    packets->appetite = CHUNK_LEAST;
+    packets->carrier.answers_by_address = use->by_address;
+    *ret_carrier = &packets->carrier;
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Messages in hand, chunks, and the store they come from. */
+#include "message/message.h"
+
+#include <stdalign.h>
+#include <stdlib.h>
+
+#include "os/os.h"
+
+#define BLOCK_MESSAGES 63                 /* with the link: 4 KiB */
+#define SPARE_MAX 4                       /* chunks kept warm */
+#define SPARE_CAPACITY_MAX (16u << 20)    /* larger ones go back to the system at once */
+
+struct message_block {
+    struct message_block *next;
+    struct message messages[BLOCK_MESSAGES];
+};
+
+/* ---- the store ---- */
+
+struct store *store_create(void) {
+    return calloc(1, sizeof(struct store));
+}
+
+static void destroy(struct store *store) {
+    for (struct message_block *block = store->blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        free(block);
+    }
+    for (struct details *details = store->free_details, *next; details != NULL; details = next) {
+        next = details->next;
+        free(details);
+    }
+    for (struct chunk *chunk = store->spare, *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+    free(store->scratch);
+    free(store);
+}
+
+uint8_t *store_scratch(struct store *store) {
+    if (store->scratch == NULL)
+        store->scratch = malloc(STORE_SCRATCH_SIZE);
+    return store->scratch;
+}
+
+void store_close(struct store *store) {
+    if (store == NULL)
+        return;
+    store->closed = true;
+    if (store->in_hand == 0)
+        destroy(store);
+}
+
+/* Something came back. */
+static void came_back(struct store *store) {
+    store->in_hand--;
+    if (store->closed && store->in_hand == 0)
+        destroy(store);
+}
+
+struct message *store_refill(struct store *store) {
+    struct message_block *block = malloc(sizeof *block);
+    if (block == NULL)
+        return NULL;
+    block->next = store->blocks;
+    store->blocks = block;
+    for (size_t i = BLOCK_MESSAGES; i-- > 0;) {
+        block->messages[i] = (struct message){.store = store, .next = store->free_messages};
+        store->free_messages = &block->messages[i];
+    }
+    return store->free_messages;
+}
+
+/* ---- chunks ---- */
+
+/* Bytes begin at a multiple of what any type needs. */
+#define HEADER_SIZE \
+    ((sizeof(struct chunk) + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t))
+
+static struct chunk *take_spare(struct store *store, size_t capacity) {
+    for (struct chunk **link = &store->spare; *link != NULL; link = &(*link)->next) {
+        struct chunk *chunk = *link;
+        if (chunk->capacity >= capacity && chunk->capacity / 8 <= capacity) {
+            *link = chunk->next;
+            store->spare_count--;
+            return chunk;
+        }
+    }
+    return NULL;
+}
+
+struct chunk *chunk_create(struct store *store, size_t capacity) {
+    if (capacity > SIZE_MAX - HEADER_SIZE)
+        return NULL;
+    struct chunk *chunk = take_spare(store, capacity);
+    if (chunk == NULL) {
+        chunk = malloc(HEADER_SIZE + capacity);
+        if (chunk == NULL)
+            return NULL;
+        chunk->capacity = capacity;
+    }
+    chunk->store = store;
+    chunk->next = NULL;
+    chunk->bytes = (uint8_t *)chunk + HEADER_SIZE;
+    chunk->references = 1;
+    chunk->mapped = false;
+    chunk->sender = (chappe_identity){.size = sizeof chunk->sender};
+    store->in_hand++;
+    return chunk;
+}
+
+struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
+    struct chunk *chunk = malloc(sizeof *chunk);
+    if (chunk == NULL)
+        return NULL;
+    *chunk = (struct chunk){
+        .store = store, .bytes = memory, .capacity = size, .references = 1, .mapped = true};
+    store->in_hand++;
+    return chunk;
+}
+
+bool chunk_grow(struct chunk **chunk, size_t capacity) {
+    if (capacity > SIZE_MAX - HEADER_SIZE)
+        return false;
+    struct chunk *larger = realloc(*chunk, HEADER_SIZE + capacity);
+    if (larger == NULL)
+        return false;
+    larger->bytes = (uint8_t *)larger + HEADER_SIZE;
+    larger->capacity = capacity;
+    *chunk = larger;
+    return true;
+}
+
+void chunk_release(struct chunk *chunk) {
+    if (chunk == NULL || --chunk->references > 0)
+        return;
+    struct store *store = chunk->store;
+    if (chunk->mapped) {
+        os_unmap(chunk->bytes, chunk->capacity);
+        free(chunk);
+    } else if (store->spare_count < SPARE_MAX && chunk->capacity <= SPARE_CAPACITY_MAX) {
+        chunk->next = store->spare;
+        store->spare = chunk;
+        store->spare_count++;
+    } else {
+        free(chunk);
+    }
+    came_back(store);
+}
+
+/* ---- messages ---- */
+
+struct message *message_create(struct store *store, struct chunk *chunk, void *data, size_t size) {
+    static uint8_t nothing; /* what the data of an empty message points to */
+    struct message *message = store_take(store);
+    if (message == NULL)
+        return NULL;
+    message->body.data = data != NULL ? data : &nothing;
+    message->body.size = size;
+    message->chunk = chunk;
+    message->details = NULL;
+    message->client = 0;
+    message->sequence = 0;
+    message->reservation = NULL;
+    if (chunk != NULL)
+        chunk->references++;
+    return message;
+}
+
+struct details *message_details(struct message *message) {
+    if (message->details != NULL)
+        return message->details;
+    struct store *store = message->store;
+    struct details *details = store->free_details;
+    if (details != NULL)
+        store->free_details = details->next;
+    else if ((details = malloc(sizeof *details)) == NULL)
+        return NULL;
+    details->envelope = (struct envelope){0};
+    details->sender = (chappe_identity){.size = sizeof details->sender};
+    details->descriptors = NULL;
+    details->descriptor_count = 0;
+    details->way_back_size = 0;
+    return message->details = details;
+}
+
+static void release_details(struct store *store, struct details *details) {
+    for (size_t i = 0; i < details->descriptor_count; i++)
+        os_close(details->descriptors[i]);
+    free(details->descriptors);
+    details->next = store->free_details;
+    store->free_details = details;
+}
+
+void message_release(struct message *message) {
+    struct store *store = message->store;
+    if (message->details != NULL)
+        release_details(store, message->details);
+    chunk_release(message->chunk);
+    message->next = store->free_messages;
+    store->free_messages = message;
+    came_back(store);
+}
+
+void message_append(struct message_list *list, struct message *message) {
+    message->next = NULL;
+    if (list->last != NULL)
+        list->last->next = message;
+    else
+        list->first = message;
+    list->last = message;
+    list->count++;
+    list->bytes += message->body.size;
+}
+
+void message_remove(struct message_list *list, struct message *before, struct message *message) {
+    if (before != NULL)
+        before->next = message->next;
+    else
+        list->first = message->next;
+    if (list->last == message)
+        list->last = before;
+    list->count--;
+    list->bytes -= message->body.size;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Messages in hand, the memory that their bytes lie in, and the store that both come from
+ * and go back to, so that nothing is allocated per message once things are warm.
+ *
+ *     store ── chunk ── chunk          a chunk is counted: one reference a message in it
+ *       │        ▲ ▲      ▲            and one of the reader that still fills it
+ *       └─ message message message     a message is the caller's until released
+ *
+ * A store belongs to an endpoint and lives until the endpoint is closed and its last
+ * message released. It has no lock: a handle belongs to one thread at a time. */
+#ifndef MESSAGE_MESSAGE_H
+#define MESSAGE_MESSAGE_H
+
+#include <chappe/chappe.h>
+
+#include "message/envelope.h"
+
+struct store;
+
+/* Memory that messages lie in. */
+struct chunk {
+    struct store *store;
+    struct chunk *next; /* among the spare ones */
+    uint8_t *bytes;
+    size_t capacity;
+    uint32_t references;
+    bool mapped;            /* bytes are a mapping of their own */
+    chappe_identity sender; /* of all messages in it; verified 0: unknown */
+};
+
+#define DETAILS_WAY_BACK_MAX 128
+
+/* What only some messages have. */
+struct details {
+    struct details *next; /* among the free ones */
+    struct envelope envelope;
+    chappe_identity sender; /* verified 0: see the chunk */
+    int *descriptors;       /* -1: taken */
+    size_t descriptor_count;
+    size_t way_back_size; /* the sender's own address, where there is no connection */
+    uint8_t way_back[DETAILS_WAY_BACK_MAX];
+};
+
+/* Of a message that is being written: where it will be sent, and with what. */
+struct reservation {
+    chappe_endpoint *endpoint; /* NULL: closed meanwhile */
+    size_t capacity;
+    chappe_settings settings; /* its pointers lead to what follows */
+    chappe_token token;
+    int descriptors[CHAPPE_DESCRIPTORS_MAX];
+};
+
+struct message {
+    chappe_message body; /* first: this is what the caller sees */
+    struct store *store;
+    struct chunk *chunk;     /* NULL for an empty body */
+    struct details *details; /* NULL for a plain message */
+    struct message *next;    /* in a list: free, or set aside */
+    uint64_t sequence;
+    uint64_t client; /* which connection of a server; 0 = the only one */
+    struct reservation *reservation; /* NULL for a received message */
+};
+
+/* Messages in order. */
+struct message_list {
+    struct message *first, *last;
+    size_t count;
+    uint64_t bytes;
+};
+
+struct store *store_create(void);
+/* The endpoint is gone; the store goes with its last message. NULL does nothing. */
+void store_close(struct store *store);
+
+/* A message for `size` bytes at `data` in `chunk` (may be NULL), which it then refers to. */
+struct message *message_create(struct store *store, struct chunk *chunk, void *data, size_t size);
+/* Its details, made if needed; NULL without memory. */
+struct details *message_details(struct message *message);
+void message_release(struct message *message);
+
+void message_append(struct message_list *list, struct message *message);
+/* Takes out `message`, which follows `before` (NULL: it is the first). */
+void message_remove(struct message_list *list, struct message *before, struct message *message);
+
+/* A chunk of at least `capacity` bytes with one reference, warm if possible. */
+struct chunk *chunk_create(struct store *store, size_t capacity);
+/* A chunk around a mapping, which goes with it. */
+struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size);
+/* More room in a chunk that only the caller refers to; its bytes may move. */
+bool chunk_grow(struct chunk **chunk, size_t capacity);
+void chunk_release(struct chunk *chunk); /* NULL does nothing */
+
+/* Room of STORE_SCRATCH_SIZE bytes for what has to be copied at once; NULL without memory.
+ * Untouched pages of it cost nothing. */
+#define STORE_SCRATCH_SIZE ((size_t)1 << 20)
+uint8_t *store_scratch(struct store *store);
+
+/* More free messages; the first of them, NULL without memory. */
+struct message *store_refill(struct store *store);
+
+struct store {
+    struct message *free_messages;
+    struct details *free_details;
+    struct chunk *spare;
+    size_t spare_count;
+    struct message_block *blocks;
+    uint8_t *scratch; /* see store_scratch() */
+    uint64_t endpoint;  /* the number of the endpoint, for tokens */
+    bool has_way_back;  /* its messages can be replied to */
+    size_t in_hand; /* messages outside the free list, and chunks with a reader */
+    bool closed;
+};
+
+/* A message from the free list, to be filled in, without a call per message. */
+static inline struct message *store_take(struct store *store) {
+    struct message *message = store->free_messages;
+    if (message == NULL && (message = store_refill(store)) == NULL)
+        return NULL;
+    store->free_messages = message->next;
+    store->in_hand++;
+    return message;
+}
+
+#endif
