@@ -126,7 +126,9 @@ void json_message(struct output *output, const chappe_message *message) {
 
     output_format(output, "{\"size\":%zu", message->size);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        if (chappe_get(message, numbers[i].field, &value) == 0) {
+        /* Client 0: this is no server of connections. */
+        if (chappe_get(message, numbers[i].field, &value) == 0 &&
+            (numbers[i].field != CHAPPE_CLIENT || value != 0)) {
             output_format(output, ",\"%s\":%" PRId64, numbers[i].name, value);
         }
     }

@@ -6,12 +6,14 @@
 #include "output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <langinfo.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chappe/chappe.h>
@@ -48,6 +50,14 @@ static int output_write(int descriptor, const char *bytes, size_t size) {
         }
     }
     return 0;
+}
+
+int output_pipe(const struct output *output) {
+    struct stat status;
+    int flags = fcntl(output->descriptor, F_GETFL);
+    bool pipe = fstat(output->descriptor, &status) == 0 && S_ISFIFO(status.st_mode);
+
+    return pipe && flags >= 0 && (flags & O_ACCMODE) == O_WRONLY ? output->descriptor : -1;
 }
 
 int output_flush(struct output *output) {

@@ -45,6 +45,9 @@ void output_cell(struct output *output, const char *text, size_t width, bool rig
  * newline. */
 void output_wrapped(struct output *output, const char *text, size_t indent, size_t width);
 
+/* The descriptor if it is the write end of a pipe, else -1. */
+int output_pipe(const struct output *output);
+
 /* How many characters a text takes on a terminal (UTF-8, none of them wide). */
 size_t output_columns(const char *text);
 

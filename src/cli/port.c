@@ -5,6 +5,7 @@
 #include "port.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,7 +131,12 @@ int port_begin(struct port *port, const char *address, bool connect, int64_t tim
 }
 
 void port_close(struct port *port) {
-    (void)chappe_close(port->endpoint, CHAPPE_NOW, NULL);
+    chappe_undelivered left = {.size = sizeof left};
+
+    (void)chappe_close(port->endpoint, CHAPPE_NOW, &left);
     port->endpoint = NULL;
+    if (left.unread > 0) {
+        complain("warning: %" PRIu64 " more messages came and were not received", left.unread);
+    }
     signals_end(&port->signals);
 }

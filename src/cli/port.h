@@ -34,7 +34,8 @@ int port_serve(struct port *port, const char *address);
 /* The one or the other, with signals taken over. */
 int port_begin(struct port *port, const char *address, bool connect, int64_t timeout_ms);
 
-/* Closes at once and gives signals back. */
+/* Closes at once and gives signals back. Messages that came and that nobody received are
+ * told of. */
 void port_close(struct port *port);
 
 /* That many milliseconds from now; negative: for ever. */

@@ -109,8 +109,8 @@ static int receive_some(const struct receive_values *values, struct port *port,
             return 0;
         }
         outcome = signals_wait(&port->signals, &item, deadline);
-        if (outcome == SIGNALS_CAUGHT) {
-            *ret_end = RECEIVE_SIGNAL;
+        if (outcome > 0) {
+            *ret_end = outcome == SIGNALS_CAUGHT ? RECEIVE_SIGNAL : RECEIVE_UNHEARD;
             return 0;
         }
         if (outcome < 0) {
@@ -147,7 +147,8 @@ static int receive_all(const struct receive_values *values, struct port *port,
 }
 
 static int receive_status(const struct receive_values *values, const struct port *port,
-                          const char *address, int outcome, int64_t count) {
+                          const struct output *output, const char *address, int outcome,
+                          int64_t count) {
     if (outcome == RECEIVE_SIGNAL) {
         return STATUS_SIGNAL + port->signals.caught;
     }
@@ -157,6 +158,10 @@ static int receive_status(const struct receive_values *values, const struct port
     }
     if (outcome < 0) {
         return port_failed(outcome);
+    }
+    if (outcome == RECEIVE_UNHEARD) {
+        /* A failed write decides itself, in output_finish(). */
+        return output->error < 0 ? STATUS_DONE : STATUS_CLOSED;
     }
     if (outcome == RECEIVE_CLOSED && !values->follow) {
         complain("%s: the other side closed after %" PRId64 " of %" PRId64 " messages", address,
@@ -191,10 +196,11 @@ int receive_run(const struct command *command, int argc, char **argv, struct out
     if (status != STATUS_DONE) {
         return status;
     }
+    port.signals.reader = output_pipe(output);
     outcome = receive_all(&values, &port, output, &received);
     /* What was received is written whatever happened then. */
     (void)output_flush(output);
-    status = receive_status(&values, &port, words[0], outcome, received);
+    status = receive_status(&values, &port, output, words[0], outcome, received);
     port_close(&port);
     return status;
 }

@@ -21,6 +21,7 @@ int signals_begin(struct signals *signals) {
         }
     }
     signals->caught = 0;
+    signals->reader = -1;
     if (sigprocmask(SIG_BLOCK, &set, &signals->before) < 0) {
         signals->descriptor = -1;
         return -errno;
@@ -49,17 +50,23 @@ int signals_wait(struct signals *signals, const chappe_wait_item *item, chappe_d
     chappe_wait_item items[] = {
         *item,
         {.descriptor = signals->descriptor, .events = CHAPPE_READABLE},
+        /* A write end has nothing to read: it is ready when it breaks. */
+        {.descriptor = signals->reader, .events = CHAPPE_READABLE},
     };
+    size_t count = signals->reader >= 0 ? 3 : 2;
     int ready;
 
     if (signals_caught(signals)) {
         return SIGNALS_CAUGHT;
     }
-    ready = chappe_wait(items, sizeof items / sizeof items[0], deadline);
+    ready = chappe_wait(items, count, deadline);
     if (ready < 0) {
         return ready;
     }
-    return signals_caught(signals) ? SIGNALS_CAUGHT : 0;
+    if (signals_caught(signals)) {
+        return SIGNALS_CAUGHT;
+    }
+    return items[2].ready != 0 ? SIGNALS_UNHEARD : 0;
 }
 
 void signals_end(struct signals *signals) {

@@ -14,17 +14,19 @@
 struct signals {
     int descriptor; /* a signalfd, or -1 while signals do what they usually do */
     int caught;     /* the signal that ends the command, or 0 */
+    int reader;     /* the write end of a pipe: no use to go on when its reader is gone; or -1 */
     sigset_t before;
 };
 
-/* Outcome of waiting: a signal came. */
+/* Outcomes of waiting: a signal came; whoever reads from the pipe is gone. */
 #define SIGNALS_CAUGHT 1
+#define SIGNALS_UNHEARD 2
 
 /* Takes the signals over, but for those that the parent had ignored (nohup). 0 or a
  * negative errno. */
 int signals_begin(struct signals *signals);
 
-/* Waits for what the item names. 0: it is ready. SIGNALS_CAUGHT. Or as chappe_wait(). */
+/* Waits for what the item names. 0: it is ready. SIGNALS_…. Or as chappe_wait(). */
 int signals_wait(struct signals *signals, const chappe_wait_item *item, chappe_deadline deadline);
 
 /* Whether one has come, without waiting. */

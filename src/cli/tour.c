@@ -22,6 +22,8 @@
 
 #define TOUR_FILE_MOST ((off_t)16 << 20) /* of a file that nobody chose */
 
+#define TOUR_PATH 512
+
 struct tour_values {
     const char *only;
     bool json;
@@ -39,7 +41,7 @@ const struct option_row tour_options[] = {{.name = "only",
                                           {.name = NULL}};
 
 /* Keeps in `path` the largest suitable file of a directory, if it is larger than *size. */
-static void tour_search(const char *directory, char *path, size_t room, off_t *size) {
+static void tour_search(const char *directory, char path[TOUR_PATH], off_t *size) {
     DIR *entries = opendir(directory);
     struct dirent *entry;
 
@@ -48,26 +50,27 @@ static void tour_search(const char *directory, char *path, size_t room, off_t *s
     }
     while ((entry = readdir(entries)) != NULL) {
         struct stat status;
+        char name[TOUR_PATH];
+        int length = snprintf(name, sizeof name, "%s/%s", directory, entry->d_name);
 
-        if (fstatat(dirfd(entries), entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        if (length > 0 && (size_t)length < sizeof name && lstat(name, &status) == 0 &&
             S_ISREG(status.st_mode) && status.st_size > *size && status.st_size <= TOUR_FILE_MOST &&
-            faccessat(dirfd(entries), entry->d_name, R_OK, 0) == 0 &&
-            strlen(directory) + strlen(entry->d_name) + 2 <= room) {
-            snprintf(path, room, "%s/%s", directory, entry->d_name);
+            access(name, R_OK) == 0) {
+            memcpy(path, name, (size_t)length + 1);
             *size = status.st_size;
         }
     }
     closedir(entries);
 }
 
-static void tour_choose(char *path, size_t room) {
+static void tour_choose(char path[TOUR_PATH]) {
     static const char *const directories[] = {"/usr/bin", "/usr/lib/x86_64-linux-gnu",
                                               "/usr/lib/aarch64-linux-gnu", "/usr/lib64"};
     off_t size = 0;
 
-    snprintf(path, room, "/proc/self/exe");
+    snprintf(path, TOUR_PATH, "/proc/self/exe");
     for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
-        tour_search(directories[i], path, room, &size);
+        tour_search(directories[i], path, &size);
     }
 }
 
@@ -245,7 +248,7 @@ int tour_run(const struct command *command, int argc, char **argv, struct output
     struct tour_values values = {.only = NULL};
     struct tour_file file = {.size = 0};
     const chappe_row *only = NULL;
-    char chosen[512];
+    char chosen[TOUR_PATH];
     char **words;
     int count, error;
     int status = options_parse(command, argc, argv, output, &values, &words, &count);
@@ -261,7 +264,7 @@ int tour_run(const struct command *command, int argc, char **argv, struct output
     }
     file.name = count > 0 ? words[0] : chosen;
     if (count == 0) {
-        tour_choose(chosen, sizeof chosen);
+        tour_choose(chosen);
     }
     error = tour_load(&file);
     if (error < 0) {

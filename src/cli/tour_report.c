@@ -12,7 +12,7 @@
 #include "json.h"
 #include "tour.h"
 
-#define REPORT_ADDRESS 36 /* columns for the address */
+#define REPORT_ADDRESS 37 /* columns for the address */
 
 void tour_report_begin(struct tour_report *report, const struct tour_file *file, size_t count) {
     output_begin(&report->error, STDERR_FILENO);
@@ -137,14 +137,14 @@ static void report_row(struct output *output, const struct tour_result *result) 
         return;
     }
     snprintf(text, sizeof text, "%" PRIu64, messages);
-    output_cell(output, text, 8, true);
+    output_cell(output, text, 9, true);
     report_cell(output, (double)result->median_ns / 1e3, 8);
     report_cell(output, (double)result->late_ns / 1e3, 8);
-    report_cell(output, report_speed(&result->there), 8);
+    report_cell(output, report_speed(&result->there), 7);
     if (result->has_back) {
-        report_cell(output, report_speed(&result->back), 8);
+        report_cell(output, report_speed(&result->back), 7);
     } else {
-        output_cell(output, output->unicode ? "–" : "-", 8, true);
+        output_cell(output, output->unicode ? "–" : "-", 7, true);
     }
     output_style(output, STYLE_GOOD);
     output_text(output, "  ok\n");
@@ -158,15 +158,15 @@ void tour_report_table(struct output *output, const struct tour_file *file,
     report_file(output, file);
     output_style(output, STYLE_BOLD);
     output_cell(output, "", REPORT_ADDRESS + 8, false);
-    output_cell(output, output->unicode ? "one at a time, µs" : "one at a time, us", 16, true);
-    output_cell(output, "in a row, MB/s", 16, true);
+    output_cell(output, output->unicode ? "one at a time, µs" : "one at a time, us", 17, true);
+    output_cell(output, "whole, MB/s", 14, true);
     output_text(output, "\n");
     output_cell(output, "address", REPORT_ADDRESS, false);
-    output_cell(output, "messages", 8, true);
+    output_cell(output, "messages", 9, true);
     output_cell(output, "median", 8, true);
     output_cell(output, "99th", 8, true);
-    output_cell(output, "there", 8, true);
-    output_cell(output, "back", 8, true);
+    output_cell(output, "there", 7, true);
+    output_cell(output, "back", 7, true);
     output_style(output, STYLE_PLAIN);
     output_text(output, "\n");
     for (size_t i = 0; i < count; i++) {

@@ -19,7 +19,7 @@ struct server;
 /* The descriptor of chappe_fd(). */
 struct pollable {
     bool armed;
-    int watch; /* epoll; the server's own, if there is one */
+    int watch; /* epoll */
     int bell;  /* rings while a message is here already */
     bool rings;
     bool always;      /* a file, which epoll refuses: always worth trying */

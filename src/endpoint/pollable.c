@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pollable descriptor: an epoll descriptor over the carrier's own, and a bell for
- * messages that were read ahead, of which the kernel knows nothing. */
+ * The pollable descriptor: an epoll descriptor over the carrier's own (or over the epoll
+ * descriptor of a server), and a bell for messages that were read ahead, of which the kernel
+ * knows nothing. */
 #include <errno.h>
 
 #include "base/error.h"
 #include "endpoint/endpoint.h"
-#include "endpoint/server.h"
 #include "os/os.h"
-
-#define TAG_BELL (UINT64_MAX - 1)
 
 void pollable_close(chappe_endpoint *endpoint) {
     struct pollable *pollable = &endpoint->pollable;
-    if (endpoint->server == NULL)
-        os_close(pollable->watch);
+    os_close(pollable->watch);
     os_close(pollable->bell);
     pollable->watch = pollable->bell = -1;
     pollable->armed = false;
@@ -55,8 +52,7 @@ void pollable_settle(chappe_endpoint *endpoint) {
     if (!pollable->armed)
         return;
     endpoint_interest(endpoint, &interest);
-    if (endpoint->server == NULL)
-        adjust_carrier(endpoint, &interest);
+    adjust_carrier(endpoint, &interest);
     bool here = interest.ready || endpoint->aside.first != NULL;
     bool rings = pollable->always || (here && (pollable->wanted & CHAPPE_READABLE) != 0);
     if (rings && !pollable->rings)
@@ -71,12 +67,11 @@ static int arm(chappe_endpoint *endpoint) {
     int bell = os_bell_create();
     if (bell < 0)
         return error_of(bell, "%s: a pollable descriptor", endpoint->carrier->address);
-    int watch = endpoint->server != NULL ? server_watch(endpoint->server) : os_watch_create();
-    int error = watch < 0 ? watch : os_watch(watch, bell, EPOLLIN, TAG_BELL);
+    int watch = os_watch_create();
+    int error = watch < 0 ? watch : os_watch(watch, bell, EPOLLIN, 0);
     if (error < 0) {
         os_close(bell);
-        if (endpoint->server == NULL)
-            os_close(watch);
+        os_close(watch);
         return error_of(error, "%s: a pollable descriptor", endpoint->carrier->address);
     }
     pollable->bell = bell;

@@ -288,6 +288,15 @@ static bool is_gone(struct bytes *bytes) {
     return true;
 }
 
+/* The kernel has thrown unread messages away without counting them: no more than fit into
+ * the socket's buffer, and one that was being written. */
+static uint64_t most_lost(const struct bytes *bytes, bool *ret_exact) {
+    int buffer = os_send_buffer(bytes->out);
+    uint64_t fits = buffer > 0 ? (uint64_t)buffer / bytes->least + 2 : UINT64_MAX;
+    *ret_exact = false;
+    return fits < bytes->sent ? fits : bytes->sent;
+}
+
 void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
     struct bytes *bytes = (struct bytes *)carrier;
     chappe_undelivered left = {.size = sizeof left, .count = bytes->dropped, .lost = bytes->dropped};
@@ -298,7 +307,7 @@ void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelive
     if (unread > 0 && bytes->sent > 0)
         left.count += messages_in(bytes, (uint64_t)unread, &exact);
     else if (bytes->reset && bytes->sent > 0)
-        left.count = bytes->sent, exact = false; /* the kernel has thrown them away uncounted */
+        left.count = most_lost(bytes, &exact);
     left.count = left.count > held ? left.count : held;
     if (gone || bytes->reset)
         left.lost = left.count;

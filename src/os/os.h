@@ -130,8 +130,8 @@ int os_socket_name(int fd, struct sockaddr *ret_name, socklen_t *size);
 int os_peer_credentials(int fd, struct ucred *ret_peer);
 int os_socket_option(int fd, int level, int option, int value);
 int os_socket_type(int fd);  /* SOCK_…; -ENOTSOCK */
+int os_send_buffer(int fd);  /* SO_SNDBUF: how much memory may be unread */
 int os_socket_error(int fd); /* takes the pending error: 0 or a negative errno value */
-int os_send_timeout(int fd, int64_t ns); /* SO_SNDTIMEO; 0: none */
 /* MSG_NOSIGNAL and MSG_CMSG_CLOEXEC are added. -EINTR does not come out. */
 ssize_t os_send(int fd, const struct msghdr *message, bool block);
 ssize_t os_receive(int fd, struct msghdr *message, bool block);

@@ -68,17 +68,16 @@ int os_socket_type(int fd) {
     return error < 0 ? error : type;
 }
 
+int os_send_buffer(int fd) {
+    int bytes;
+    int error = ask(fd, SO_SNDBUF, &bytes);
+    return error < 0 ? error : bytes;
+}
+
 int os_socket_error(int fd) {
     int pending = 0;
     int error = ask(fd, SO_ERROR, &pending);
     return error < 0 ? error : -pending;
-}
-
-int os_send_timeout(int fd, int64_t ns) {
-    struct timeval span = {.tv_sec = ns / 1000000000, .tv_usec = ns % 1000000000 / 1000};
-    if (ns > 0 && span.tv_sec == 0 && span.tv_usec == 0)
-        span.tv_usec = 1;
-    return result(os_calls.setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &span, sizeof span));
 }
 
 ssize_t os_send(int fd, const struct msghdr *message, bool block) {
