@@ -8,11 +8,12 @@ int main(int argc, char **argv) {
     chappe_deadline deadline = chappe_in_ms(10000);
     chappe_endpoint *client = NULL;
     chappe_message *answer = NULL;
-    if (chappe_open(address, NULL, deadline, &client) != 0 ||
-        chappe_request(client, "who is there?", 13, NULL, deadline, &answer) != 0)
+    int failed = chappe_open(address, NULL, deadline, &client) ||
+                 chappe_request(client, "who is there?", 13, NULL, deadline, &answer);
+    if (failed)
         fprintf(stderr, "%s\n", chappe_error());
     else
         printf("%.*s\n", (int)answer->size, (const char *)answer->data);
     chappe_release(answer);
-    return chappe_close(client, CHAPPE_NOW, NULL);
+    return chappe_close(client, CHAPPE_NOW, NULL) || failed;
 }

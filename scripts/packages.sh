@@ -4,9 +4,10 @@
 
 for_building=(gcc=gcc ld=binutils /usr/include/stdio.h=libc6-dev meson=meson
     ninja=ninja-build pkg-config=pkg-config)
-for_testing=(g++=g++ python3=python3 /usr/include/cmocka.h=libcmocka-dev
-    strace=strace jq=jq socat=socat nc.openbsd=netcat-openbsd mandoc=mandoc)
-for_testing_more=(clang=clang clang-format=clang-format
+for_testing=(g++=g++ python3=python3 /usr/include/cmocka.h=libcmocka-dev)
+# Without these some tests are skipped.
+for_testing_more=(strace=strace jq=jq socat=socat nc.openbsd=netcat-openbsd mandoc=mandoc
+    clang=clang clang-format=clang-format
     '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-dev')
 
 packages_updated=no

@@ -82,17 +82,17 @@ typedef enum chappe_support {
 } chappe_support;
 
 typedef enum chappe_capability {
-    CHAPPE_CAN_TYPE = 0,        /* a number that receivers can select by */
-    CHAPPE_CAN_PRIORITY,        /* urgent messages overtake */
-    CHAPPE_CAN_DESCRIPTORS,     /* open descriptors travel with a message */
-    CHAPPE_CAN_IDENTITY,        /* who sent it, told by the kernel */
-    CHAPPE_CAN_ORDER,           /* messages of one sender stay in order */
-    CHAPPE_CAN_MANY_SENDERS,    /* to one receiver */
-    CHAPPE_CAN_MANY_RECEIVERS,  /* of the same messages */
-    CHAPPE_CAN_REPLY,           /* a way back */
-    CHAPPE_CAN_DURABILITY,      /* messages outlive every process */
-    CHAPPE_CAN_POLL,            /* chappe_fd() works */
-    CHAPPE_CAN_RELIABILITY,     /* nothing is lost while both sides live */
+    CHAPPE_CAN_TYPE = 0,       /* a number that receivers can select by */
+    CHAPPE_CAN_PRIORITY,       /* urgent messages overtake */
+    CHAPPE_CAN_DESCRIPTORS,    /* open descriptors travel with a message */
+    CHAPPE_CAN_IDENTITY,       /* who sent it, told by the kernel */
+    CHAPPE_CAN_ORDER,          /* messages of one sender stay in order */
+    CHAPPE_CAN_MANY_SENDERS,   /* to one receiver */
+    CHAPPE_CAN_MANY_RECEIVERS, /* of the same messages */
+    CHAPPE_CAN_REPLY,          /* a way back */
+    CHAPPE_CAN_DURABILITY,     /* messages outlive every process */
+    CHAPPE_CAN_POLL,           /* chappe_fd() works */
+    CHAPPE_CAN_RELIABILITY,    /* nothing is lost while both sides live */
     CHAPPE_CAN_CROSS_MACHINES,
     CHAPPE_CAPABILITY_COUNT
 } chappe_capability;
@@ -108,20 +108,20 @@ enum {
 /* One row of the table of mechanisms, for its scheme without options. Constant, never
  * freed. Later versions may add fields at the end: see size. */
 typedef struct chappe_row {
-    size_t size;                  /* of this struct in the library */
-    const char *scheme;           /* "unix" */
-    const char *alias;            /* another scheme for the same row, or NULL */
-    const char *summary;          /* one line for people */
-    const char *form;             /* the address in general: "unix:///PATH" */
-    const char *manual;           /* for the manual; paragraphs end with an empty line */
-    const char *const *options;   /* own options: "name=VALUES  what it does"; NULL ends */
-    const char *const *trials;    /* addresses to try it with, {dir} stands for an empty
+    size_t size;                    /* of this struct in the library */
+    const char *scheme;             /* "unix" */
+    const char *alias;              /* another scheme for the same row, or NULL */
+    const char *summary;            /* one line for people */
+    const char *form;               /* the address in general: "unix:///PATH" */
+    const char *manual;             /* for the manual; paragraphs end with an empty line */
+    const char *const *options;     /* own options: "name=VALUES  what it does"; NULL ends */
+    const char *const *trials;      /* addresses to try it with, {dir} stands for an empty
                                      directory; NULL ends */
     const char *lost_with_sender;   /* what kill -9 of the sender loses */
     const char *lost_with_receiver; /* what kill -9 of the receiver loses */
-    uint32_t ways;                /* set of CHAPPE_WAY_… that the trials allow */
-    uint32_t support_count;       /* of support[]; what is beyond is CHAPPE_REFUSES */
-    const unsigned char *support; /* a chappe_support for each chappe_capability */
+    uint32_t ways;                  /* set of CHAPPE_WAY_… that the trials allow */
+    uint32_t support_count;         /* of support[]; what is beyond is CHAPPE_REFUSES */
+    const unsigned char *support;   /* a chappe_support for each chappe_capability */
 } chappe_row;
 
 /* Row number `index`, from 0. -ENOENT after the last one. */
@@ -344,8 +344,8 @@ typedef struct chappe_item {
  * negative errno value if none was; the reason for stopping early is found by
  * sending the rest. An item that this endpoint holds in part counts as sent.
  * count: 1 to INT_MAX, else -EINVAL. */
-CHAPPE_API int chappe_send_batch(chappe_endpoint *endpoint, const chappe_item *items,
-                                 size_t count, chappe_deadline deadline);
+CHAPPE_API int chappe_send_batch(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
+                                 chappe_deadline deadline);
 
 /* Waits for one message, then takes what else is already here, up to `count` (1 to
  * INT_MAX, else -EINVAL). Result: how many; 0 when the other side closed and nothing is
@@ -424,9 +424,8 @@ CHAPPE_API int chappe_token_of(const chappe_message *message, chappe_token *ret_
  * read from until it took it; the deadline is for an earlier reply still kept. In
  * servers use CHAPPE_NOW: -EAGAIN is about that client only (see chappe_wait_item.token).
  * Errors: as chappe_send(); -ESTALE (the asker is gone). */
-CHAPPE_API int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token,
-                            const void *bytes, size_t size, const chappe_settings *settings,
-                            chappe_deadline deadline);
+CHAPPE_API int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token, const void *bytes,
+                            size_t size, const chappe_settings *settings, chappe_deadline deadline);
 
 /* ---- waiting -------------------------------------------------------------------- */
 
@@ -445,11 +444,11 @@ enum {
 CHAPPE_API int chappe_fd(chappe_endpoint *endpoint, uint32_t events);
 
 typedef struct chappe_wait_item {
-    chappe_endpoint *endpoint; /* or NULL: descriptor */
-    int descriptor;            /* any pollable one: socket, pidfd, signalfd, timerfd */
-    uint32_t events;           /* CHAPPE_READABLE | CHAPPE_WRITABLE */
-    uint32_t ready;            /* set by chappe_wait() */
-    uint32_t flags;            /* 0 */
+    chappe_endpoint *endpoint;   /* or NULL: descriptor */
+    int descriptor;              /* any pollable one: socket, pidfd, signalfd, timerfd */
+    uint32_t events;             /* CHAPPE_READABLE | CHAPPE_WRITABLE */
+    uint32_t ready;              /* set by chappe_wait() */
+    uint32_t flags;              /* 0 */
     const chappe_filter *filter; /* readable with this filter; NULL: any message */
     const chappe_token *token;   /* on a server: writable for this asker; or NULL */
 } chappe_wait_item;
@@ -463,18 +462,19 @@ CHAPPE_API int chappe_wait(chappe_wait_item *items, size_t count, chappe_deadlin
 /* ---- numbers --------------------------------------------------------------------- */
 
 typedef struct chappe_statistics {
-    size_t size;             /* sizeof(chappe_statistics), set by the caller */
-    uint64_t sent;           /* messages */
-    uint64_t sent_bytes;     /* of bodies */
-    uint64_t received;       /* messages handed to the caller */
-    uint64_t received_bytes; /* of bodies */
-    uint64_t clients;        /* connected now, of a server */
-    uint64_t clients_refused;   /* wrong uid, or beyond the limit of clients */
-    uint64_t clients_cut_off;   /* they broke the rules, or died in mid-message */
-    uint64_t replies_late;      /* thrown away: their requests had timed out */
+    size_t size;                 /* sizeof(chappe_statistics), set by the caller */
+    uint64_t sent;               /* messages */
+    uint64_t sent_bytes;         /* of bodies */
+    uint64_t received;           /* messages handed to the caller */
+    uint64_t received_bytes;     /* of bodies */
+    uint64_t clients;            /* connected now, of a server */
+    uint64_t clients_refused;    /* wrong uid, or beyond the limit of clients */
+    uint64_t clients_cut_off;    /* they broke the rules, or died in mid-message */
+    uint64_t replies_late;       /* thrown away: their requests had timed out */
     uint64_t descriptors_closed; /* arrived unannounced, and were closed */
 } chappe_statistics;
 
+/* What this endpoint has done so far, in this process. Allowed after a fork, too. */
 CHAPPE_API int chappe_get_statistics(const chappe_endpoint *endpoint,
                                      chappe_statistics *ret_statistics);
 

@@ -36,8 +36,8 @@ static const struct example request_examples[] = {
 static const struct example mechanisms_examples[] = {
     {"chappe mechanisms", "the table"},
     {"chappe mechanisms unix", "all about one, with its options"},
-    {"chappe mechanisms --json | jq -r 'select(.support.descriptors == \"acts\").scheme'",
-     "those that pass open files on"},
+    {"chappe mechanisms --json | jq -r '.scheme + \" \" + .support.descriptors'",
+     "which of them pass open files on"},
     {NULL, NULL}};
 
 static const struct example tour_examples[] = {
@@ -57,7 +57,7 @@ static const struct example version_examples[] = {{"chappe version", "which vers
 
 const struct command commands[] = {
     {.name = "tour",
-     .summary = "send a file over every mechanism, check every byte, say what each took",
+     .summary = "send a file over every mechanism, check every byte, time it",
      .usage = "[FILE] [--only SCHEME] [--json]",
      .description =
          "Every address that the mechanisms give to try them with, and that loses nothing, "

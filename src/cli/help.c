@@ -118,7 +118,7 @@ void help_command(const struct command *command, struct output *output) {
     }
     output_text(output, "\n");
     help_heading(output, "Usage");
-    output_format(output, "  chappe %s ", command->name);
+    output_format(output, "  chappe %s%s", command->name, command->usage[0] != '\0' ? " " : "");
     output_wrapped(output, command->usage, strlen("  chappe  ") + strlen(command->name),
                    HELP_WIDTH);
     output_text(output, "\n");

@@ -157,7 +157,7 @@ void manual_program(struct output *output) {
                         "standard error what it does.\n"
                         ".TP\nNO_COLOR\nNo colours, also on a terminal.\n"
                         ".TP\nTMPDIR\nWhere \\fBchappe tour\\fR makes its temporary directory.\n"
-                        ".SH SEE ALSO\nchappe\\-mechanisms(7)\n");
+                        ".SH SEE ALSO\nchappe\\-tutorial(7), chappe\\-mechanisms(7)\n");
 }
 
 static void manual_mechanism(const chappe_row *row, struct output *output) {
@@ -221,5 +221,5 @@ void manual_mechanisms(struct output *output) {
     for (size_t i = 0; chappe_mechanism(i, &row) == 0; i++) {
         manual_mechanism(row, output);
     }
-    output_text(output, ".SH SEE ALSO\nchappe(1)\n");
+    output_text(output, ".SH SEE ALSO\nchappe(1), chappe\\-tutorial(7)\n");
 }

@@ -125,9 +125,9 @@ static void report_row(struct output *output, const struct tour_result *result) 
         bool refused = result->outcome == TOUR_REFUSED;
 
         output_style(output, refused ? STYLE_DIM : STYLE_BAD);
-        output_text(output, refused                          ? " refused by this machine"
-                            : result->outcome == TOUR_FAILED ? " failed"
-                                                             : " interrupted");
+        output_text(output, refused                          ? "  refused by this machine"
+                            : result->outcome == TOUR_FAILED ? "  failed"
+                                                             : "  interrupted");
         output_style(output, STYLE_PLAIN);
         output_text(output, "\n");
         if (result->reason[0] != '\0') {

@@ -116,10 +116,10 @@ static int trial_prepare(struct trial *trial) {
                          MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (trial->shared == MAP_FAILED) {
         trial->shared = NULL;
-        return trial_fail(trial, 0, "shared memory", strerror(errno));
+        return trial_fail(trial, -errno, "shared memory", strerror(errno));
     }
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, trial->controls) < 0) {
-        return trial_fail(trial, 0, "control sockets", strerror(errno));
+        return trial_fail(trial, -errno, "control sockets", strerror(errno));
     }
     if ((trial->what.row->ways & CHAPPE_WAY_LISTEN) == 0) {
         int error =
@@ -158,7 +158,7 @@ static int trial_start(struct trial *trial, enum tour_role role) {
     pid_t process = fork();
 
     if (process < 0) {
-        return trial_fail(trial, 0, "fork", strerror(errno));
+        return trial_fail(trial, -errno, "fork", strerror(errno));
     }
     if (process == 0) {
         _exit(trial_child(trial, role, parent));
@@ -166,7 +166,7 @@ static int trial_start(struct trial *trial, enum tour_role role) {
     trial->processes[role] = process;
     trial->pidfds[role] = pidfd_open(process, 0);
     if (trial->pidfds[role] < 0) {
-        return trial_fail(trial, 0, "pidfd_open", strerror(errno));
+        return trial_fail(trial, -errno, "pidfd_open", strerror(errno));
     }
     return 0;
 }

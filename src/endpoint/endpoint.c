@@ -46,8 +46,10 @@ int endpoint_enter(chappe_endpoint *endpoint) {
 int endpoint_check_deadline(chappe_deadline deadline) {
     if (deadline == CHAPPE_NOW || deadline >= 1000000000)
         return 0;
-    return error_set(-EINVAL, "deadline %lld is a span, not a moment: use chappe_in_ms(), "
-                     "CHAPPE_NOW or CHAPPE_FOREVER", (long long)deadline);
+    return error_set(-EINVAL,
+                     "deadline %lld is a span, not a moment: use chappe_in_ms(), "
+                     "CHAPPE_NOW or CHAPPE_FOREVER",
+                     (long long)deadline);
 }
 
 int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what) {
@@ -167,8 +169,8 @@ static bool nobody_yet(int error) {
 
 /* Calls `open` until somebody is there. There is no event for “a socket appeared” that works
  * on every file system, so this looks again, ever more rarely. */
-static int keep_trying(open_function *open, const struct opening *opening,
-                       chappe_deadline deadline, struct carrier **ret_carrier) {
+static int keep_trying(open_function *open, const struct opening *opening, chappe_deadline deadline,
+                       struct carrier **ret_carrier) {
     int64_t pause = 1000000;
     for (;;) {
         int error = open(opening, ret_carrier);
@@ -407,12 +409,12 @@ int chappe_close(chappe_endpoint *endpoint, chappe_deadline deadline,
     endpoint->carrier->functions->close(endpoint->carrier, owner);
     os_shared_word_free(endpoint->owner);
     if (endpoint->reserved != NULL)
-        endpoint->reserved->reservation->endpoint = NULL;
+        endpoint->reserved->details->reservation->endpoint = NULL;
     store_close(endpoint->store);
     free(endpoint);
     if (ret_undelivered != NULL) {
-        int error = versioned_write(ret_undelivered, sizeof left, sizeof left, &left,
-                                    "chappe_undelivered");
+        int error =
+            versioned_write(ret_undelivered, sizeof left, sizeof left, &left, "chappe_undelivered");
         result = result < 0 ? result : error;
     }
     return result;

@@ -15,6 +15,7 @@ struct server;
 
 #define OWN_CORRELATIONS ((uint64_t)1 << 62) /* above: of chappe_request() itself */
 #define ASIDE_MOST 4096
+#define SLOT_BITS 20 /* a client's number is a count, and its slot in the low bits */
 
 /* The descriptor of chappe_fd(). */
 struct pollable {
@@ -22,8 +23,8 @@ struct pollable {
     int watch; /* epoll */
     int bell;  /* rings while a message is here already */
     bool rings;
-    bool always;      /* a file, which epoll refuses: always worth trying */
-    uint32_t wanted;  /* CHAPPE_READABLE | CHAPPE_WRITABLE */
+    bool always;                    /* a file, which epoll refuses: always worth trying */
+    uint32_t wanted;                /* CHAPPE_READABLE | CHAPPE_WRITABLE */
     uint32_t in_events, out_events; /* what is being watched */
 };
 
@@ -33,9 +34,9 @@ struct chappe_endpoint {
     struct store *store;
     struct log log;
 
-    uint64_t number;   /* tells its tokens from others' */
-    uint64_t mark;     /* of the process that owns it; 0: nobody has used it yet */
-    uint64_t *owner;   /* until then: a word shared over the fork */
+    uint64_t number; /* tells its tokens from others' */
+    uint64_t mark;   /* of the process that owns it; 0: nobody has used it yet */
+    uint64_t *owner; /* until then: a word shared over the fork */
 
     struct message_list aside;
     struct message *reserved;
@@ -61,8 +62,12 @@ void endpoint_interest(const chappe_endpoint *endpoint, struct interest *ret_int
 int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
                  const chappe_settings *settings, struct letter *ret_letter,
                  struct carrier **ret_carrier);
+/* chappe_send() but for the reservation; own_correlation (0: none) goes before settings. */
 int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
-                const chappe_settings *settings, chappe_deadline deadline);
+                const chappe_settings *settings, uint64_t own_correlation,
+                chappe_deadline deadline);
+/* -EBUSY with a sentence: a message is reserved. */
+int send_busy(const chappe_endpoint *endpoint);
 /* Passes held output on if it can go on now. */
 void send_held(chappe_endpoint *endpoint);
 
@@ -75,8 +80,9 @@ int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
                     chappe_deadline deadline, struct message **ret_message);
 
 /* ---- pollable.c ---- */
-/* Brings the pollable descriptor up to date after a call. */
-void pollable_settle(chappe_endpoint *endpoint);
+/* Brings the pollable descriptor up to date after a call. An error is the kernel's and leaves
+ * it as it was. */
+int pollable_settle(chappe_endpoint *endpoint);
 void pollable_close(chappe_endpoint *endpoint);
 
 #endif

@@ -53,7 +53,8 @@ int chappe_get(const chappe_message *message, chappe_field field, int64_t *ret_v
     if ((unsigned)field > CHAPPE_CLIENT)
         return error_set(-EINVAL, "field %d of a message is not one", (int)field);
     if (field == CHAPPE_SEQUENCE || field == CHAPPE_CLIENT) {
-        *ret_value = (int64_t)(field == CHAPPE_SEQUENCE ? inner->sequence : inner->client);
+        *ret_value = (int64_t)(field == CHAPPE_SEQUENCE ? inner->sequence
+                                                        : inner->chunk->client >> SLOT_BITS);
         return 0;
     }
     int64_t value = 0;
@@ -80,10 +81,10 @@ int chappe_sender(const chappe_message *message, chappe_identity *ret_identity) 
     if (message == NULL || ret_identity == NULL)
         return error_set(-EINVAL, "the message or ret_identity is NULL");
     const struct message *inner = inside(message);
-    const chappe_identity *sender = inner->chunk != NULL ? &inner->chunk->sender : NULL;
+    const chappe_identity *sender = &inner->chunk->sender;
     if (inner->details != NULL && inner->details->sender.verified != 0)
         sender = &inner->details->sender;
-    if (sender == NULL || sender->verified == 0)
+    if (sender->verified == 0)
         return error_set(-ENOTSUP, "the carrier of the message does not tell its sender");
     return versioned_write(ret_identity, sizeof *ret_identity, IDENTITY_LEAST, sender,
                            "chappe_identity");
@@ -94,9 +95,10 @@ int chappe_token_of(const chappe_message *message, chappe_token *ret_token) {
         return error_set(-EINVAL, "the message or ret_token is NULL");
     const struct message *inner = inside(message);
     const struct details *details = inner->details;
-    struct token token = {.endpoint = inner->store->endpoint, .client = inner->client};
+    const struct store *store = inner->chunk->store;
+    struct token token = {.endpoint = store->endpoint, .client = inner->chunk->client};
     bool by_address = details != NULL && details->way_back_size > 0;
-    if (!inner->store->has_way_back && !by_address)
+    if (!store->has_way_back && !by_address)
         return error_set(-ENOTSUP, "there is no way back to the sender of the message");
     if (details != NULL) {
         token.correlation = details->envelope.correlation;
@@ -109,24 +111,29 @@ int chappe_token_of(const chappe_message *message, chappe_token *ret_token) {
     return 0;
 }
 
-static void release_reservation(struct message *message) {
-    chappe_endpoint *endpoint = message->reservation->endpoint;
-    if (endpoint != NULL)
-        endpoint->reserved = NULL;
-    free(message->reservation);
-    message->reservation = NULL;
+static struct reservation *reservation_of(const struct message *message) {
+    return message->details != NULL ? message->details->reservation : NULL;
+}
+
+/* A reserved message that is given back lets its endpoint send again. */
+static void leave_endpoint(const struct message *message) {
+    struct reservation *reservation = reservation_of(message);
+    if (reservation != NULL && reservation->endpoint != NULL)
+        reservation->endpoint->reserved = NULL;
 }
 
 void chappe_release(chappe_message *message) {
-    struct message *inner = (struct message *)message;
     if (message == NULL)
         return;
-    if (inner->reservation != NULL)
-        release_reservation(inner);
-    message_release(inner);
+    leave_endpoint(inside(message));
+    message_release((struct message *)message);
 }
 
 void chappe_release_batch(chappe_message **messages, size_t count) {
-    for (size_t i = 0; messages != NULL && i < count; i++)
-        chappe_release(messages[i]);
+    if (messages == NULL)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (messages[i] != NULL)
+            leave_endpoint(inside(messages[i]));
+    message_release_batch((struct message **)messages, count);
 }

@@ -18,9 +18,9 @@ void pollable_close(chappe_endpoint *endpoint) {
 }
 
 /* Makes the watch look for `events` on a descriptor; *watched is what it looks for now. */
-static void adjust(struct pollable *pollable, int fd, uint32_t events, uint32_t *watched) {
+static int adjust(struct pollable *pollable, int fd, uint32_t events, uint32_t *watched) {
     if (fd < 0 || events == *watched)
-        return;
+        return 0;
     int error = 0;
     if (*watched == 0)
         error = os_watch(pollable->watch, fd, events, 0);
@@ -28,31 +28,33 @@ static void adjust(struct pollable *pollable, int fd, uint32_t events, uint32_t 
         os_unwatch(pollable->watch, fd);
     else
         error = os_rewatch(pollable->watch, fd, events, 0);
-    if (error == -EPERM)
+    if (error == -EPERM) {
         pollable->always = true; /* a file: never makes anyone wait */
-    else if (error == 0)
+        error = 0;
+    }
+    if (error == 0)
         *watched = events;
+    return error;
 }
 
-static void adjust_carrier(chappe_endpoint *endpoint, const struct interest *interest) {
+static int adjust_carrier(chappe_endpoint *endpoint, const struct interest *interest) {
     struct pollable *pollable = &endpoint->pollable;
     uint32_t in = (pollable->wanted & CHAPPE_READABLE) != 0 ? EPOLLIN | EPOLLRDHUP : 0;
     uint32_t out = (pollable->wanted & CHAPPE_WRITABLE) != 0 || interest->holding ? EPOLLOUT : 0;
-    if (interest->in == interest->out) {
-        adjust(pollable, interest->in, in | out, &pollable->in_events);
-    } else {
-        adjust(pollable, interest->in, in, &pollable->in_events);
-        adjust(pollable, interest->out, out, &pollable->out_events);
-    }
+    if (interest->in == interest->out)
+        return adjust(pollable, interest->in, in | out, &pollable->in_events);
+    int error = adjust(pollable, interest->in, in, &pollable->in_events);
+    int other = adjust(pollable, interest->out, out, &pollable->out_events);
+    return error < 0 ? error : other;
 }
 
-void pollable_settle(chappe_endpoint *endpoint) {
+int pollable_settle(chappe_endpoint *endpoint) {
     struct pollable *pollable = &endpoint->pollable;
     struct interest interest;
     if (!pollable->armed)
-        return;
+        return 0;
     endpoint_interest(endpoint, &interest);
-    adjust_carrier(endpoint, &interest);
+    int error = adjust_carrier(endpoint, &interest);
     bool here = interest.ready || endpoint->aside.first != NULL;
     bool rings = pollable->always || (here && (pollable->wanted & CHAPPE_READABLE) != 0);
     if (rings && !pollable->rings)
@@ -60,6 +62,7 @@ void pollable_settle(chappe_endpoint *endpoint) {
     if (!rings && pollable->rings)
         os_bell_hush(pollable->bell);
     pollable->rings = rings;
+    return error;
 }
 
 static int arm(chappe_endpoint *endpoint) {
@@ -90,6 +93,7 @@ int chappe_fd(chappe_endpoint *endpoint, uint32_t events) {
     if (!endpoint->pollable.armed && (error = arm(endpoint)) < 0)
         return error;
     endpoint->pollable.wanted = events;
-    pollable_settle(endpoint);
-    return endpoint->pollable.watch;
+    error = pollable_settle(endpoint);
+    return error < 0 ? error_of(error, "%s: a pollable descriptor", endpoint->carrier->address)
+                     : endpoint->pollable.watch;
 }

@@ -19,8 +19,8 @@
 
 int receive_read_filter(const chappe_endpoint *endpoint, const chappe_filter *filter,
                         chappe_filter *ret_filter) {
-    int error = versioned_read(ret_filter, sizeof *ret_filter, sizeof *ret_filter, filter,
-                               "chappe_filter");
+    int error =
+        versioned_read(ret_filter, sizeof *ret_filter, sizeof *ret_filter, filter, "chappe_filter");
     if (error < 0)
         return error;
     if (ret_filter->flags != 0 || ret_filter->type_match > CHAPPE_TYPE_IS_NOT)
@@ -29,15 +29,15 @@ int receive_read_filter(const chappe_endpoint *endpoint, const chappe_filter *fi
         return error_set(-EINVAL, "chappe_filter: a type, but type_match is CHAPPE_TYPE_ANY");
     const chappe_row *row = &endpoint->carrier->mechanism->row;
     if (ret_filter->sender != 0 && row->support[CHAPPE_CAN_IDENTITY] == CHAPPE_REFUSES)
-        return error_set(-ENOTSUP, "%s: %s:// does not tell the sender",
-                         endpoint->carrier->address, row->scheme);
+        return error_set(-ENOTSUP, "%s: %s:// does not tell the sender", endpoint->carrier->address,
+                         row->scheme);
     return 0;
 }
 
 static pid_t sender_of(const struct message *message) {
     if (message->details != NULL && message->details->sender.verified != 0)
         return message->details->sender.pid;
-    return message->chunk != NULL ? message->chunk->sender.pid : 0;
+    return message->chunk->sender.pid;
 }
 
 static bool matches(const chappe_filter *filter, const struct message *message) {
@@ -97,8 +97,7 @@ static int check_aside(const chappe_endpoint *endpoint, const chappe_filter *fil
 
 /* A reply to a request of our own that nobody waits for any more. */
 static bool is_late(const chappe_filter *filter, const struct message *message) {
-    return message->details != NULL &&
-           message->details->envelope.correlation > OWN_CORRELATIONS &&
+    return message->details != NULL && message->details->envelope.correlation > OWN_CORRELATIONS &&
            message->details->envelope.kind == ENVELOPE_REPLY &&
            (filter == NULL || filter->correlation != message->details->envelope.correlation);
 }
@@ -171,9 +170,25 @@ static bool divert(chappe_endpoint *endpoint, const chappe_filter *filter,
     return true;
 }
 
+/* From here on it is the caller's. */
 static void hand_over(chappe_endpoint *endpoint, struct message *message) {
     message->sequence = ++endpoint->numbers.received;
     endpoint->numbers.received_bytes += message->body.size;
+}
+
+/* Hands over those of `count` messages that are for this caller. Result: how many. */
+static size_t sort_out(chappe_endpoint *endpoint, const chappe_filter *filter,
+                       struct message **messages, size_t count) {
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct message *message = messages[i];
+        bool plain = filter == NULL && message->details == NULL;
+        if (!plain && divert(endpoint, filter, message))
+            continue;
+        hand_over(endpoint, message);
+        messages[kept++] = message;
+    }
+    return kept;
 }
 
 /* Takes up to `count` messages that are here and match. With a filter one by one, so that
@@ -190,10 +205,7 @@ static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
             return taken;
         if (taken <= 0)
             break;
-        size_t first = kept;
-        for (size_t i = first; i < first + (size_t)taken; i++)
-            if (!divert(endpoint, filter, ret_messages[i]))
-                ret_messages[kept++] = ret_messages[i];
+        kept += sort_out(endpoint, filter, ret_messages + kept, (size_t)taken);
     }
     return (int)kept;
 }
@@ -204,28 +216,19 @@ static int receive_some(chappe_endpoint *endpoint, const chappe_filter *filter,
     size_t got = 0;
     while (got < count && endpoint->aside.first != NULL &&
            (ret_messages[got] = take_aside(endpoint, filter)) != NULL)
-        got++;
-    while (got == 0) {
+        hand_over(endpoint, ret_messages[got++]);
+    if (got > 0)
+        return (int)got;
+    for (;;) {
         int taken = take_matching(endpoint, filter, ret_messages, count);
-        if (taken != 0) {
-            if (taken < 0)
-                return taken;
-            got = (size_t)taken;
-            break;
-        }
+        if (taken != 0)
+            return taken;
         int came = bring_in(endpoint, deadline);
         if (came < 0)
             return came;
-        if (came == 0) {
-            taken = take_matching(endpoint, filter, ret_messages, count); /* a last line */
-            if (taken <= 0)
-                return taken;
-            got = (size_t)taken;
-        }
+        if (came == 0)
+            return take_matching(endpoint, filter, ret_messages, count); /* a last line */
     }
-    for (size_t i = 0; i < got; i++)
-        hand_over(endpoint, ret_messages[i]);
-    return (int)got;
 }
 
 /* ---- the public calls ---- */
@@ -250,8 +253,8 @@ int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
     return got;
 }
 
-int chappe_receive(chappe_endpoint *endpoint, const chappe_filter *filter,
-                   chappe_deadline deadline, chappe_message **ret_message) {
+int chappe_receive(chappe_endpoint *endpoint, const chappe_filter *filter, chappe_deadline deadline,
+                   chappe_message **ret_message) {
     chappe_filter read;
     if (endpoint == NULL || ret_message == NULL)
         return error_set(-EINVAL, "the endpoint or ret_message is NULL");

@@ -23,8 +23,8 @@ static int check_debt(const chappe_endpoint *endpoint) {
                      endpoint->carrier->address, endpoint->carrier->terms.frame->name);
 }
 
-static int wait_for_reply(chappe_endpoint *endpoint, uint64_t correlation,
-                          chappe_deadline deadline, chappe_message **ret_reply) {
+static int wait_for_reply(chappe_endpoint *endpoint, uint64_t correlation, chappe_deadline deadline,
+                          chappe_message **ret_reply) {
     chappe_filter filter = {.size = sizeof filter, .correlation = correlation};
     bool by_number = endpoint->carrier->terms.frame->has_envelope;
     struct message *message;
@@ -52,13 +52,14 @@ int chappe_request(chappe_endpoint *endpoint, const void *bytes, size_t size,
         return error;
     if (!endpoint->carrier->receives)
         return error_set(-ENOTSUP, "%s: no way back for a reply", endpoint->carrier->address);
-    if (read.correlation == 0)
-        read.correlation = ++endpoint->correlation;
-    else if (read.correlation >= OWN_CORRELATIONS)
-        return error_set(-EINVAL, "%s: correlation %llu; the limit is 2^62",
-                         endpoint->carrier->address, (unsigned long long)read.correlation);
+    if (endpoint->reserved != NULL)
+        return send_busy(endpoint);
+    uint64_t own = 0;
+    if (read.correlation == 0 && endpoint->carrier->terms.frame->has_envelope)
+        own = ++endpoint->correlation;
     read.size = sizeof read;
     read.flags |= CHAPPE_ASKS;
-    error = chappe_send(endpoint, bytes, size, &read, deadline);
-    return error < 0 ? error : wait_for_reply(endpoint, read.correlation, deadline, ret_reply);
+    error = send_letter(endpoint, bytes, size, &read, own, deadline);
+    uint64_t correlation = own != 0 ? own : read.correlation;
+    return error < 0 ? error : wait_for_reply(endpoint, correlation, deadline, ret_reply);
 }

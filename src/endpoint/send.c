@@ -42,7 +42,7 @@ static int check_settings(const chappe_endpoint *endpoint, const chappe_settings
     if ((settings->flags & ~(uint32_t)(CHAPPE_STAMP | CHAPPE_ASKS)) != 0)
         return error_set(-EINVAL, "%s: unknown flags 0x%x in chappe_settings", name,
                          settings->flags);
-    if (settings->correlation >> 63 != 0)
+    if (settings->correlation >= OWN_CORRELATIONS)
         return error_set(-EINVAL, "%s: correlation %llu; the limit is 2^62", name,
                          (unsigned long long)settings->correlation);
     if (settings->descriptor_count > CHAPPE_DESCRIPTORS_MAX)
@@ -68,11 +68,9 @@ static void fill_envelope(const chappe_endpoint *endpoint, const chappe_settings
         envelope->has_time = true;
         envelope->time = os_calendar();
     }
-    /* Frames without an envelope keep the order of requests and replies, and that is all. */
-    if (settings->correlation < OWN_CORRELATIONS || has_envelope)
-        envelope->correlation = settings->correlation;
+    envelope->correlation = settings->correlation;
     if (!has_envelope)
-        return;
+        return; /* the order of requests and replies is all that ties them */
     envelope->descriptors = (uint8_t)settings->descriptor_count;
     if ((settings->flags & CHAPPE_ASKS) != 0)
         envelope->kind = ENVELOPE_REQUEST;
@@ -122,8 +120,7 @@ int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
     *ret_carrier = endpoint->carrier;
     chappe_settings read = {0};
     if (settings != NULL) {
-        int error =
-            versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
+        int error = versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
         if (error < 0 || (error = check_settings(endpoint, &read)) < 0)
             return error;
         fill_envelope(endpoint, &read, &ret_letter->envelope);
@@ -174,14 +171,15 @@ static int send_until(chappe_endpoint *endpoint, struct carrier *carrier,
         if (deadline == CHAPPE_NOW)
             return endpoint_out_of_time(endpoint, -EAGAIN, "the other side has no room");
         int error = wait_for_room(carrier, deadline, &pause);
-        if (error == -ETIMEDOUT) {
+        if (error < 0) {
+            /* The last call, so that what has begun is taken over. */
             sent = carrier->functions->send(carrier, letter, at_end);
-            return sent == -EAGAIN
+            if (sent != -EAGAIN)
+                return sent < 0 ? sent : 0;
+            return error == -ETIMEDOUT
                        ? endpoint_out_of_time(endpoint, error, "the other side had no room")
-                       : (sent < 0 ? sent : 0);
+                       : error_of(error, "%s: waiting for room", endpoint->carrier->address);
         }
-        if (error < 0)
-            return error_of(error, "%s: waiting for room", endpoint->carrier->address);
     }
 }
 
@@ -194,22 +192,25 @@ static int check_sending(chappe_endpoint *endpoint, chappe_deadline deadline) {
     return 0;
 }
 
-static int busy(const chappe_endpoint *endpoint) {
+int send_busy(const chappe_endpoint *endpoint) {
     return error_set(-EBUSY, "%s: a message is reserved; commit or abandon it first",
                      endpoint->carrier->address);
 }
 
 int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
-                const chappe_settings *settings, chappe_deadline deadline) {
+                const chappe_settings *settings, uint64_t own_correlation,
+                chappe_deadline deadline) {
     int error = check_sending(endpoint, deadline);
     if (error < 0)
         return error;
     if (bytes == NULL && size > 0)
-        return error_set(-EINVAL, "%s: bytes is NULL and size is %zu",
-                         endpoint->carrier->address, size);
+        return error_set(-EINVAL, "%s: bytes is NULL and size is %zu", endpoint->carrier->address,
+                         size);
     struct letter letter;
     struct carrier *carrier;
     error = send_address(endpoint, bytes, size, settings, &letter, &carrier);
+    if (own_correlation != 0)
+        letter.envelope.correlation = own_correlation;
     if (error == 0)
         error = send_until(endpoint, carrier, &letter, deadline);
     if (error == 0) {
@@ -226,8 +227,8 @@ int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
 int chappe_send(chappe_endpoint *endpoint, const void *bytes, size_t size,
                 const chappe_settings *settings, chappe_deadline deadline) {
     if (endpoint != NULL && endpoint->reserved != NULL)
-        return busy(endpoint);
-    return send_letter(endpoint, bytes, size, settings, deadline);
+        return send_busy(endpoint);
+    return send_letter(endpoint, bytes, size, settings, 0, deadline);
 }
 
 int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token, const void *bytes,
@@ -255,34 +256,19 @@ void send_held(chappe_endpoint *endpoint) {
 
 /* ---- batches ---- */
 
-static int check_items(const chappe_endpoint *endpoint, const chappe_item *items, size_t count) {
-    if (items == NULL || count == 0 || count > INT_MAX)
-        return error_set(-EINVAL, "%s: a batch of %zu messages", endpoint->carrier->address,
-                         items == NULL ? 0 : count);
-    for (size_t i = 0; i < count; i++)
-        if (items[i].data == NULL && items[i].size > 0)
-            return error_set(-EINVAL, "%s: message %zu of the batch is NULL",
-                             endpoint->carrier->address, i);
-    return 0;
-}
-
-static void count_batch(chappe_endpoint *endpoint, const chappe_item *items, size_t count) {
-    endpoint->numbers.sent += count;
-    for (size_t i = 0; i < count; i++)
-        endpoint->numbers.sent_bytes += items[i].size;
-}
-
 /* Sends some of the items from the first on. Result: how many; -EAGAIN only at the deadline. */
 static int send_some(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
                      chappe_deadline deadline) {
     struct carrier *carrier = endpoint->carrier;
     int64_t pause = 50000;
+    uint64_t bytes;
     while (carrier->functions->send_plain != NULL && endpoint->server == NULL &&
            items[0].settings == NULL) {
         int sent = carrier->functions->send_plain(
-            carrier, items, count, deadline == CHAPPE_FOREVER ? SEND_BLOCK : SEND_TRY);
+            carrier, items, count, deadline == CHAPPE_FOREVER ? SEND_BLOCK : SEND_TRY, &bytes);
         if (sent > 0) {
-            count_batch(endpoint, items, (size_t)sent);
+            endpoint->numbers.sent += (uint64_t)sent;
+            endpoint->numbers.sent_bytes += bytes;
             return sent;
         }
         if (sent == 0)
@@ -293,17 +279,20 @@ static int send_some(chappe_endpoint *endpoint, const chappe_item *items, size_t
         if (error < 0)
             return endpoint_out_of_time(endpoint, error, "the other side has no room");
     }
-    int error = send_letter(endpoint, items[0].data, items[0].size, items[0].settings, deadline);
+    int error = send_letter(endpoint, items[0].data, items[0].size, items[0].settings, 0, deadline);
     return error < 0 ? error : 1;
 }
 
 int chappe_send_batch(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
                       chappe_deadline deadline) {
     int error = check_sending(endpoint, deadline);
-    if (error < 0 || (error = check_items(endpoint, items, count)) < 0)
+    if (error < 0)
         return error;
+    if (items == NULL || count == 0 || count > INT_MAX)
+        return error_set(-EINVAL, "%s: a batch of %zu messages", endpoint->carrier->address,
+                         items == NULL ? 0 : count);
     if (endpoint->reserved != NULL)
-        return busy(endpoint);
+        return send_busy(endpoint);
     size_t sent = 0;
     while (sent < count) {
         int some = send_some(endpoint, items + sent, count - sent, deadline);
@@ -332,8 +321,7 @@ static int keep_settings(const chappe_settings *settings, struct reservation *re
         return error_set(-EINVAL, "%zu descriptors; the limit of the kernel is %d",
                          kept->descriptor_count, CHAPPE_DESCRIPTORS_MAX);
     if (kept->descriptor_count > 0) {
-        memcpy(reservation->descriptors, kept->descriptors,
-               kept->descriptor_count * sizeof(int));
+        memcpy(reservation->descriptors, kept->descriptors, kept->descriptor_count * sizeof(int));
         kept->descriptors = reservation->descriptors;
     }
     if (kept->answers != NULL) {
@@ -348,8 +336,12 @@ static struct message *reserve_memory(chappe_endpoint *endpoint, size_t size) {
     struct chunk *chunk = chunk_create(endpoint->store, size > 0 ? size : 1);
     if (chunk == NULL)
         return NULL;
-    struct message *message = message_create(endpoint->store, chunk, chunk->bytes, size);
+    struct message *message = message_create(chunk, chunk->bytes, size);
     chunk_release(chunk); /* the message holds it */
+    if (message != NULL && message_details(message) == NULL) {
+        message_release(message);
+        return NULL;
+    }
     return message;
 }
 
@@ -361,7 +353,7 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
     if (ret_message == NULL)
         return error_set(-EINVAL, "ret_message is NULL");
     if (endpoint->reserved != NULL)
-        return busy(endpoint);
+        return send_busy(endpoint);
     const char *name = endpoint->carrier->address;
     uint64_t limit = endpoint->carrier->terms.limit;
     struct letter letter;
@@ -383,7 +375,7 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
     }
     reservation->endpoint = endpoint;
     reservation->capacity = size;
-    message->reservation = reservation;
+    message->details->reservation = reservation;
     endpoint->reserved = message;
     *ret_message = &message->body;
     return 0;
@@ -391,16 +383,16 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
 
 int chappe_commit(chappe_message *body, size_t size, chappe_deadline deadline) {
     struct message *message = (struct message *)body;
-    if (message == NULL || message->reservation == NULL)
+    if (message == NULL || message->details == NULL || message->details->reservation == NULL)
         return error_set(-EINVAL, "the message was not reserved");
-    struct reservation *reservation = message->reservation;
+    struct reservation *reservation = message->details->reservation;
     if (reservation->endpoint == NULL)
         return error_set(-EBADF, "the endpoint of the reserved message is closed");
     if (size > reservation->capacity)
         return error_set(-EINVAL, "%s: %zu bytes committed, %zu reserved",
                          reservation->endpoint->carrier->address, size, reservation->capacity);
-    int error = send_letter(reservation->endpoint, body->data, size, &reservation->settings,
-                            deadline);
+    int error =
+        send_letter(reservation->endpoint, body->data, size, &reservation->settings, 0, deadline);
     if (error == 0)
         chappe_release(body);
     return error;

@@ -13,9 +13,8 @@
 #include "os/os.h"
 
 #define EVENTS_MOST 64
-#define ACCEPTS_MOST 64   /* in a row, before clients get their turn */
+#define ACCEPTS_MOST 64 /* in a row, before clients get their turn */
 #define TAG_LISTENER UINT64_MAX
-#define SLOT_BITS 20      /* a client's number is a count, and its slot in the low bits */
 #define SLOTS_MOST ((size_t)1 << SLOT_BITS)
 
 struct client {
@@ -162,8 +161,8 @@ static int stop_accepting(struct server *server, int error) {
         return error; /* nobody can leave: the caller has to know */
     os_unwatch(server->watch, listener_fd(server));
     server->full = true;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING,
-             "%s; no more clients until one leaves", error_text());
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s; no more clients until one leaves",
+             error_text());
     return 0;
 }
 
@@ -266,7 +265,10 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
         int taken = client->carrier->functions->take(client->carrier, ret_messages, count);
         leave_queue(server);
         if (taken > 0) {
-            make_ready(server, client); /* at the end: the others come first */
+            struct interest interest;
+            client->carrier->functions->interest(client->carrier, &interest);
+            if (interest.ready || client->ended)
+                make_ready(server, client); /* at the end: the others come first */
             return taken;
         }
         if (taken == -ENOMEM) {
@@ -288,6 +290,10 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
 
 bool server_is_ready(const struct server *server) {
     return server->first_ready != NULL;
+}
+
+bool server_merges(const struct server *server) {
+    return server->way == SERVER_RECEIVES;
 }
 
 int server_watch(const struct server *server) {
@@ -329,9 +335,9 @@ int server_create(chappe_endpoint *endpoint, struct server **ret_server) {
         return error_of(-ENOMEM, "%s", endpoint->carrier->address);
     server->endpoint = endpoint;
     server->watch = os_watch_create();
-    int error = server->watch < 0 ? server->watch
-                                  : os_watch(server->watch, listener_fd(server), EPOLLIN,
-                                             TAG_LISTENER);
+    int error = server->watch < 0
+                    ? server->watch
+                    : os_watch(server->watch, listener_fd(server), EPOLLIN, TAG_LISTENER);
     if (error < 0) {
         os_close(server->watch);
         free(server);

@@ -18,7 +18,8 @@ int server_choose(struct server *server, enum server_way way);
 int server_take(struct server *server, struct message **ret_messages, size_t count);
 int server_receive(struct server *server, chappe_deadline deadline);
 bool server_is_ready(const struct server *server);
-int server_watch(const struct server *server); /* the epoll descriptor of all of it */
+bool server_merges(const struct server *server); /* all clients into one receive */
+int server_watch(const struct server *server);   /* the epoll descriptor of all of it */
 
 /* The carrier of a client, NULL if it has gone. */
 struct carrier *server_client(struct server *server, uint64_t number);

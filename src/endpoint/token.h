@@ -16,7 +16,6 @@ struct token {
 };
 
 /* -EINVAL: not a token of this endpoint. */
-int token_read(const chappe_endpoint *endpoint, const chappe_token *token,
-               struct token *ret_token);
+int token_read(const chappe_endpoint *endpoint, const chappe_token *token, struct token *ret_token);
 
 #endif

@@ -26,7 +26,8 @@ static int check_item(chappe_wait_item *item, chappe_filter *ret_filter) {
     if (item->endpoint == NULL)
         return item->descriptor >= 0
                    ? 0
-                   : error_set(-EINVAL, "chappe_wait: an item with neither endpoint nor descriptor");
+                   : error_set(-EINVAL,
+                               "chappe_wait: an item with neither endpoint nor descriptor");
     int error = endpoint_enter(item->endpoint);
     if (error == 0 && item->filter != NULL)
         error = receive_read_filter(item->endpoint, item->filter, ret_filter);
@@ -97,9 +98,25 @@ static int look_at(chappe_wait_item *item, struct watched *watched) {
     return 0;
 }
 
+/* Something happened at a server: most of it (clients that come, go, or have room for a held
+ * reply) is not worth a receive. So it is looked after here, and the next look tells. */
+static void attend_server(chappe_wait_item *item, const struct pollfd *found) {
+    struct server *server = item->endpoint->server;
+    if (!server_merges(server))
+        item->ready |= CHAPPE_READABLE;
+    else if (found[0].revents != 0 && server_receive(server, CHAPPE_NOW) < 0)
+        item->ready |= CHAPPE_READABLE; /* the receive will say what is wrong */
+    if (server_is_ready(server))
+        item->ready |= CHAPPE_READABLE;
+}
+
 /* What poll found, in the words of the item. */
-static void note(chappe_wait_item *item, const struct watched *watched, const struct pollfd *found) {
-    if ((found[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+static void note(chappe_wait_item *item, const struct watched *watched,
+                 const struct pollfd *found) {
+    bool readable = (found[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+    if (readable && item->endpoint != NULL && item->endpoint->server != NULL)
+        attend_server(item, found);
+    else if (readable)
         item->ready |= CHAPPE_READABLE;
     if (((found[0].revents | found[1].revents) & (POLLERR | POLLHUP | POLLNVAL)) != 0)
         item->ready |= CHAPPE_BROKEN;

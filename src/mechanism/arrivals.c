@@ -11,23 +11,25 @@
 #include "base/error.h"
 #include "os/os.h"
 
-static int keep(struct arrivals *arrivals, const int *descriptors, size_t count) {
-    if (arrivals->descriptors == NULL)
+/* Keeps a set, or none of it: a part of a set is worth nothing, the numbers in it would name
+ * the wrong files. */
+static void keep(struct arrivals *arrivals, const int *descriptors, size_t count, bool cut) {
+    if (!cut && arrivals->descriptors == NULL)
         arrivals->descriptors = malloc(ARRIVALS_MAX * sizeof(int));
-    bool fits = arrivals->descriptors != NULL && arrivals->count + count <= ARRIVALS_MAX;
+    bool fits = !cut && arrivals->descriptors != NULL && arrivals->count + count <= ARRIVALS_MAX;
     for (size_t i = 0; i < count; i++) {
         if (fits)
             arrivals->descriptors[arrivals->count++] = descriptors[i];
         else
             os_close(descriptors[i]);
     }
-    return fits ? 0 : error_set(-ENOMEM, "no memory for %zu arrived descriptors", count);
+    arrivals->cut |= !fits;
 }
 
-static int collect_one(struct arrivals *arrivals, struct cmsghdr *control, bool cut,
-                       chappe_identity *ret_sender) {
+static void collect_one(struct arrivals *arrivals, struct cmsghdr *control, bool cut,
+                        chappe_identity *ret_sender) {
     if (control->cmsg_level != SOL_SOCKET)
-        return 0;
+        return;
     if (control->cmsg_type == SCM_CREDENTIALS) {
         struct ucred sender;
         memcpy(&sender, CMSG_DATA(control), sizeof sender);
@@ -36,35 +38,23 @@ static int collect_one(struct arrivals *arrivals, struct cmsghdr *control, bool 
                                         .uid = sender.uid,
                                         .gid = sender.gid,
                                         .verified = CHAPPE_BY_MESSAGE};
-        return 0;
+    } else if (control->cmsg_type == SCM_RIGHTS) {
+        int descriptors[CHAPPE_DESCRIPTORS_MAX];
+        size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (count > CHAPPE_DESCRIPTORS_MAX)
+            count = CHAPPE_DESCRIPTORS_MAX;
+        memcpy(descriptors, CMSG_DATA(control), count * sizeof(int));
+        keep(arrivals, descriptors, count, cut);
     }
-    if (control->cmsg_type != SCM_RIGHTS)
-        return 0;
-    int descriptors[CHAPPE_DESCRIPTORS_MAX];
-    size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    if (count > CHAPPE_DESCRIPTORS_MAX)
-        count = CHAPPE_DESCRIPTORS_MAX;
-    memcpy(descriptors, CMSG_DATA(control), count * sizeof(int));
-    if (!cut)
-        return keep(arrivals, descriptors, count);
-    /* A part of a set is worth nothing: the numbers in it would name the wrong files. */
-    for (size_t i = 0; i < count; i++)
-        os_close(descriptors[i]);
-    return 0;
 }
 
-int arrivals_collect(struct arrivals *arrivals, struct msghdr *message,
-                     chappe_identity *ret_sender) {
+void arrivals_collect(struct arrivals *arrivals, struct msghdr *message,
+                      chappe_identity *ret_sender) {
     bool cut = (message->msg_flags & MSG_CTRUNC) != 0;
     arrivals->cut |= cut;
-    int result = 0;
     for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL;
-         control = CMSG_NXTHDR(message, control)) {
-        int error = collect_one(arrivals, control, cut, ret_sender);
-        if (error < 0)
-            result = error;
-    }
-    return result;
+         control = CMSG_NXTHDR(message, control))
+        collect_one(arrivals, control, cut, ret_sender);
 }
 
 int arrivals_give(struct arrivals *arrivals, const char *name, size_t count,
@@ -73,20 +63,22 @@ int arrivals_give(struct arrivals *arrivals, const char *name, size_t count,
         arrivals->cut = false;
         return error_set(-EMFILE,
                          "%s: a message with %zu descriptors was dropped: they did not fit into "
-                         "this process (RLIMIT_NOFILE); all are closed",
+                         "this process (RLIMIT_NOFILE, memory); all are closed",
                          name, count);
     }
     if (arrivals->count < count)
         return error_set(-EBADMSG, "%s: a message announces %zu descriptors, %zu came", name, count,
                          arrivals->count);
-    int *given = malloc(count * sizeof *given);
-    if (given == NULL)
-        return error_of(-ENOMEM, "%s: %zu descriptors", name, count);
-    memcpy(given, arrivals->descriptors, count * sizeof *given);
+    if (details->descriptor_room < count) {
+        int *room = realloc(details->descriptors, count * sizeof *room);
+        if (room == NULL)
+            return error_of(-ENOMEM, "%s: %zu descriptors", name, count);
+        details->descriptors = room;
+        details->descriptor_room = count;
+    }
+    memcpy(details->descriptors, arrivals->descriptors, count * sizeof(int));
     arrivals->count -= count;
-    memmove(arrivals->descriptors, arrivals->descriptors + count,
-            arrivals->count * sizeof *given);
-    details->descriptors = given;
+    memmove(arrivals->descriptors, arrivals->descriptors + count, arrivals->count * sizeof(int));
     details->descriptor_count = count;
     return 0;
 }
@@ -97,9 +89,13 @@ size_t arrivals_drop(struct arrivals *arrivals) {
         os_close(arrivals->descriptors[i]);
     arrivals->count = 0;
     arrivals->cut = false;
+    return count;
+}
+
+void arrivals_free(struct arrivals *arrivals) {
+    arrivals_drop(arrivals);
     free(arrivals->descriptors);
     arrivals->descriptors = NULL;
-    return count;
 }
 
 void arrivals_attach(struct msghdr *message, void *space, const int *descriptors, size_t count) {

@@ -11,7 +11,7 @@
 
 #define ARRIVALS_MAX (2 * CHAPPE_DESCRIPTORS_MAX)
 /* Room for the largest set of descriptors and a set of credentials. */
-#define ARRIVALS_CONTROL_SIZE \
+#define ARRIVALS_CONTROL_SIZE                                                                      \
     (CMSG_SPACE(CHAPPE_DESCRIPTORS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)))
 
 struct arrivals {
@@ -21,17 +21,18 @@ struct arrivals {
 };
 
 /* Takes what the control part of a received message brought. *ret_sender is filled in if
- * there are credentials. -ENOMEM: everything is closed. */
-int arrivals_collect(struct arrivals *arrivals, struct msghdr *message,
-                     chappe_identity *ret_sender);
+ * there are credentials. A set that does not fit is closed whole, and arrivals->cut set. */
+void arrivals_collect(struct arrivals *arrivals, struct msghdr *message,
+                      chappe_identity *ret_sender);
 
 /* Gives the first `count` to a message; its details exist. -EMFILE if they were cut, -EBADMSG
- * if fewer came, both with a sentence. */
+ * if fewer came, -ENOMEM (nothing has changed), all with a sentence. */
 int arrivals_give(struct arrivals *arrivals, const char *name, size_t count,
                   struct details *details);
 
 /* Closes what nobody announced. Result: how many. */
 size_t arrivals_drop(struct arrivals *arrivals);
+void arrivals_free(struct arrivals *arrivals);
 
 /* The control part for `count` descriptors. `space` has ARRIVALS_CONTROL_SIZE bytes. */
 void arrivals_attach(struct msghdr *message, void *space, const int *descriptors, size_t count);

@@ -10,10 +10,10 @@
 
 #include "base/error.h"
 
-#define CHUNK_LEAST ((size_t)4096)        /* what an idle connection costs */
-#define CHUNK_MOST ((size_t)128 << 10)    /* more than a pipe or socket brings at once */
-#define ANNOUNCED_MOST ((size_t)1 << 20)  /* believed at once; beyond, memory as bytes arrive */
-#define HEAD_READ ((size_t)4096)          /* how much of a large message is copied */
+#define CHUNK_LEAST ((size_t)4096)       /* what an idle connection costs */
+#define CHUNK_MOST ((size_t)128 << 10)   /* more than a pipe or socket brings at once */
+#define ANNOUNCED_MOST ((size_t)1 << 20) /* believed at once; beyond, memory as bytes arrive */
+#define HEAD_READ ((size_t)4096)         /* how much of a large message is copied */
 
 static size_t least_of(size_t a, size_t b) {
     return a < b ? a : b;
@@ -28,10 +28,9 @@ static size_t most_of(size_t a, size_t b) {
 /* Puts what is not taken yet into a new chunk: messages still lie in the old one. */
 static int move_chunk(struct bytes *bytes, size_t capacity) {
     size_t have = bytes->end - bytes->start;
-    struct chunk *chunk = chunk_create(bytes->carrier.store, capacity);
+    struct chunk *chunk = carrier_chunk(&bytes->carrier, capacity);
     if (chunk == NULL)
-        return error_of(-ENOMEM, "%s: %zu bytes", bytes->carrier.address, capacity);
-    chunk->sender = bytes->carrier.peer;
+        return -ENOMEM;
     if (have > 0)
         memcpy(chunk->bytes, bytes->chunk->bytes + bytes->start, have);
     chunk_release(bytes->chunk);
@@ -41,36 +40,43 @@ static int move_chunk(struct bytes *bytes, size_t capacity) {
     return 0;
 }
 
-/* How large the chunk has to be for the next read to be worth it. */
-static size_t needed_capacity(const struct bytes *bytes, size_t have) {
-    if (bytes->wanted > 0)
+/* How large the chunk should be for the next read to be worth it. */
+static size_t useful_capacity(const struct bytes *bytes, size_t have) {
+    if (bytes->wanted > CHUNK_MOST)
         return least_of(bytes->wanted, most_of(ANNOUNCED_MOST, 2 * have));
-    if (have == 0)
-        return bytes->large ? HEAD_READ : bytes->appetite;
-    return have < bytes->appetite ? have + 1 : 2 * have;
+    size_t usual = have == 0 && bytes->large ? HEAD_READ : bytes->appetite;
+    size_t capacity = most_of(bytes->wanted, usual);
+    return have < capacity ? capacity : 2 * have;
+}
+
+/* Is a read worth it with the chunk as it is? `have` bytes of the next message are in it. */
+static bool has_room(const struct bytes *bytes, size_t have, size_t capacity) {
+    const struct chunk *chunk = bytes->chunk;
+    size_t room = chunk->capacity - bytes->end;
+    if (bytes->wanted > CHUNK_MOST || have >= bytes->appetite)
+        return room >= least_of(most_of(bytes->wanted, have + 1) - have, CHUNK_MOST / 2);
+    if (room > 0 && chunk->capacity - bytes->start >= capacity)
+        return true;
+    /* While messages lie in it, what is left of it is used up. */
+    return chunk->references > 1 && room >= CHUNK_LEAST / 4 && room + have >= bytes->wanted;
 }
 
 static int make_room(struct bytes *bytes) {
-    size_t have = bytes->end - bytes->start;
-    size_t capacity = needed_capacity(bytes, have);
-    if (bytes->chunk == NULL || bytes->chunk->references > 1) {
-        if (bytes->chunk != NULL && bytes->chunk->capacity - bytes->start >= capacity &&
-            bytes->chunk->capacity > bytes->end)
-            return 0;
-        return move_chunk(bytes, most_of(capacity, bytes->large ? HEAD_READ : bytes->appetite));
-    }
-    if (have == 0)
+    struct chunk *chunk = bytes->chunk;
+    bool sole = chunk != NULL && chunk->references == 1;
+    if (sole && bytes->start == bytes->end)
         bytes->start = bytes->end = 0;
-    if (bytes->chunk->capacity - bytes->start >= capacity && bytes->chunk->capacity > bytes->end)
+    size_t have = bytes->end - bytes->start;
+    size_t capacity = useful_capacity(bytes, have);
+    if (chunk != NULL && has_room(bytes, have, capacity))
         return 0;
-    if (bytes->chunk->capacity < capacity && bytes->start > 0)
-        return move_chunk(bytes, capacity);
-    memmove(bytes->chunk->bytes, bytes->chunk->bytes + bytes->start, have);
-    bytes->start = 0;
-    bytes->end = have;
-    if (bytes->chunk->capacity >= capacity)
+    if (sole && chunk->capacity >= capacity) {
+        memmove(chunk->bytes, chunk->bytes + bytes->start, have);
+        bytes->start = 0;
+        bytes->end = have;
         return 0;
-    if (have <= HEAD_READ)
+    }
+    if (!sole || bytes->start > 0 || have <= HEAD_READ)
         return move_chunk(bytes, capacity);
     if (!chunk_grow(&bytes->chunk, capacity))
         return error_of(-ENOMEM, "%s: %zu bytes", bytes->carrier.address, capacity);
@@ -114,35 +120,52 @@ static int bytes_receive(struct carrier *carrier, bool block) {
 
 /* ---- taking out ---- */
 
-/* The common case of the frame `chappe`, short envelopes, without a call per message. */
-static size_t take_short(struct bytes *bytes, struct message **ret_messages, size_t count) {
+/* Is a whole short message at `at`? Then its head, else 0. */
+static uint32_t short_head(const uint8_t *at, size_t left, uint64_t limit) {
+    if (left < ENVELOPE_SHORT_SIZE)
+        return 0;
+    uint32_t head = number_get32(at);
+    uint8_t check = (uint8_t)(0xA5 ^ head >> 16 ^ head >> 24);
+    bool whole = left - ENVELOPE_SHORT_SIZE >= head >> 16 && head >> 16 <= limit;
+    return whole && (head & 0xFFFF) == (ENVELOPE_SHORT | (uint32_t)check << 8) ? head : 0;
+}
+
+/* Takes messages with the same head as the first. Where the next one begins is then known
+ * without reading how large this one is, so that the processor need not wait for it. */
+static size_t take_run(struct bytes *bytes, uint32_t head, struct message **ret_messages,
+                       size_t count) {
     struct chunk *chunk = bytes->chunk;
-    struct store *store = bytes->carrier.store;
-    uint64_t limit = bytes->carrier.terms.limit, client = bytes->carrier.client;
     uint8_t *at = chunk->bytes + bytes->start;
     const uint8_t *end = chunk->bytes + bytes->end;
-    size_t taken = 0;
-    while (taken < count && end - at >= ENVELOPE_SHORT_SIZE) {
-        uint32_t head = number_get32(at);
-        size_t size = head >> 16;
-        uint8_t check = (uint8_t)(0xA5 ^ head >> 16 ^ head >> 24);
-        if ((head & 0xFFFF) != (ENVELOPE_SHORT | (uint32_t)check << 8) || size > limit ||
-            (size_t)(end - at) - ENVELOPE_SHORT_SIZE < size)
-            break;
-        struct message *message = store_take(store);
+    size_t size = head >> 16, step = size + ENVELOPE_SHORT_SIZE, taken = 0;
+    do {
+        struct message *message = store_take(chunk->store);
         if (message == NULL)
             break; /* take_one() says so */
         message->body.data = at + ENVELOPE_SHORT_SIZE;
         message->body.size = size;
         message->chunk = chunk;
         message->details = NULL;
-        message->client = client;
-        message->reservation = NULL;
         ret_messages[taken++] = message;
-        at += ENVELOPE_SHORT_SIZE + size;
-    }
+        at += step;
+    } while (taken < count && (size_t)(end - at) >= step && number_get32(at) == head);
     chunk->references += (uint32_t)taken;
     bytes->start = (size_t)(at - chunk->bytes);
+    return taken;
+}
+
+/* The common case of the frame `chappe`: short envelopes. */
+static size_t take_short(struct bytes *bytes, struct message **ret_messages, size_t count) {
+    uint64_t limit = bytes->carrier.terms.limit;
+    size_t taken = 0;
+    while (taken < count) {
+        uint32_t head =
+            short_head(bytes->chunk->bytes + bytes->start, bytes->end - bytes->start, limit);
+        size_t run = head != 0 ? take_run(bytes, head, ret_messages + taken, count - taken) : 0;
+        if (run == 0)
+            break;
+        taken += run;
+    }
     return taken;
 }
 
@@ -155,7 +178,8 @@ static int torn(struct bytes *bytes, size_t have, uint64_t total) {
     if (total == 0)
         return error_set(-EBADMSG, "%s: cut off: the other side ended after %zu bytes of a message",
                          bytes->carrier.address, have);
-    return error_set(-EBADMSG, "%s: cut off: the other side ended after %zu of %llu bytes of a message",
+    return error_set(-EBADMSG,
+                     "%s: cut off: the other side ended after %zu of %llu bytes of a message",
                      bytes->carrier.address, have, (unsigned long long)total);
 }
 
@@ -169,8 +193,7 @@ static int complete(struct bytes *bytes, const uint8_t *at, const struct framed 
                     struct message *message) {
     struct arrivals *arrivals = &bytes->arrivals;
     const struct terms *terms = &bytes->carrier.terms;
-    size_t announced =
-        terms->frame->has_envelope ? framed->envelope.descriptors : arrivals->count;
+    size_t announced = terms->frame->has_envelope ? framed->envelope.descriptors : arrivals->count;
     if (!has_details(&framed->envelope) && announced == 0)
         return 0;
     struct details *details = message_details(message);
@@ -224,18 +247,20 @@ static int take_one(struct bytes *bytes, struct message **ret_message) {
         bytes->wanted = (size_t)total;
         return torn(bytes, have, total);
     }
-    struct message *message = message_create(bytes->carrier.store, bytes->chunk,
-                                             at + framed.head, (size_t)framed.size);
+    struct message *message = message_create(bytes->chunk, at + framed.head, (size_t)framed.size);
     if (message == NULL)
         return error_of(-ENOMEM, "%s", bytes->carrier.address);
+    int error = complete(bytes, at, &framed, message);
+    if (error == -ENOMEM) {
+        message_release(message); /* its bytes stay: the next call tries again */
+        return error;
+    }
     bytes->start += (size_t)total;
     bytes->scanned = 0;
-    int error = complete(bytes, at, &framed, message);
     if (error < 0) {
         message_release(message);
         return error;
     }
-    message->client = bytes->carrier.client;
     *ret_message = message;
     return 1;
 }
@@ -253,20 +278,23 @@ static void drop_unannounced(struct bytes *bytes) {
 static int bytes_take(struct carrier *carrier, struct message **ret_messages, size_t count) {
     struct bytes *bytes = (struct bytes *)carrier;
     size_t taken = 0;
-    while (taken < count && bytes->chunk != NULL) {
+    int found = carrier_postponed(carrier);
+    while (found >= 0 && taken < count && bytes->chunk != NULL) {
         if (carrier->terms.frame->has_envelope && bytes->skip == 0)
             taken += take_short(bytes, ret_messages + taken, count - taken);
         if (taken == count)
             break;
-        int found = take_one(bytes, ret_messages + taken);
-        if (found < 0 && taken == 0)
-            return found;
+        found = take_one(bytes, ret_messages + taken);
         if (found <= 0)
             break;
         taken++;
     }
-    bytes->fresh = taken == count;
+    bytes->fresh = taken == count || found < 0;
     drop_unannounced(bytes);
+    if (found < 0 && taken == 0)
+        return found;
+    if (found < 0)
+        carrier_postpone(carrier, found);
     return (int)taken;
 }
 
@@ -274,8 +302,8 @@ static void bytes_interest(const struct carrier *carrier, struct interest *ret_i
     const struct bytes *bytes = (const struct bytes *)carrier;
     *ret_interest = (struct interest){
         .in = bytes->in,
-        .out = bytes->out,
-        .ready = bytes->fresh && bytes->start < bytes->end,
+        .out = carrier->sends || held_is_full(bytes->held) ? bytes->out : -1,
+        .ready = carrier->postponed != 0 || (bytes->fresh && bytes->start < bytes->end),
         .holding = held_is_full(bytes->held),
     };
 }
@@ -294,7 +322,7 @@ static void bytes_close(struct carrier *carrier, bool owner) {
     struct bytes *bytes = (struct bytes *)carrier;
     close_descriptors(bytes);
     chunk_release(bytes->chunk);
-    arrivals_drop(&bytes->arrivals);
+    arrivals_free(&bytes->arrivals);
     held_free(bytes->held);
     carrier_end(carrier);
 }

@@ -66,7 +66,7 @@ int bytes_create(const struct opening *opening, const char *address, const struc
 /* bytes_send.c */
 int bytes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode);
 int bytes_send_plain(struct carrier *carrier, const chappe_item *items, size_t count,
-                     enum send_mode mode);
+                     enum send_mode mode, uint64_t *ret_bytes);
 void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered);
 int bytes_finish(struct carrier *carrier);
 

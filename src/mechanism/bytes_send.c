@@ -14,10 +14,14 @@
 
 /* ---- held output ---- */
 
+static bool means_gone(int error) {
+    return error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN;
+}
+
 /* What a failed write means. `begun`: the other side has seen a part of a message. */
 static int write_failed(struct bytes *bytes, int error, bool begun) {
     const char *address = bytes->carrier.address;
-    bool gone = error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN;
+    bool gone = means_gone(error);
     bytes->reset |= error == -ECONNRESET;
     if (gone && begun)
         return error_set(-ECONNABORTED, "%s: the other side went away in mid-message", address);
@@ -35,16 +39,18 @@ static int flush(struct bytes *bytes, bool block) {
     while (held->done < held->size) {
         struct iovec part = {.iov_base = held->bytes + held->done,
                              .iov_len = held->size - held->done};
-        ssize_t written = bytes->io->write(bytes, &part, 1, held->descriptors,
-                                           held->descriptor_count, block);
+        ssize_t written =
+            bytes->io->write(bytes, &part, 1, held->descriptors, held->descriptor_count, block);
         if (written == -EAGAIN)
             return -EAGAIN;
-        if (written < 0) {
+        if (written < 0 && means_gone((int)written)) {
             bool begun = held->done > 0;
             bytes->dropped += held->messages;
             held_forget(held);
             return write_failed(bytes, (int)written, begun);
         }
+        if (written < 0) /* a shortage: what is held stays, the next call goes on */
+            return write_failed(bytes, (int)written, false);
         held_close_descriptors(held); /* they went with the first byte */
         held->done += (size_t)written;
     }
@@ -56,25 +62,41 @@ static int flush(struct bytes *bytes, bool block) {
 
 struct parts {
     uint8_t head[ENVELOPE_HEAD_MAX];
+    uint8_t small[1024]; /* all of a small message */
     struct iovec parts[3];
     size_t total;
 };
 
+/* One part costs the kernel less than three, and copying a little costs less than that. */
+static void join_small(struct parts *parts) {
+    if (parts->total > sizeof parts->small)
+        return;
+    uint8_t *to = parts->small;
+    for (size_t i = 0; i < 3; i++) {
+        if (parts->parts[i].iov_len > 0)
+            memcpy(to, parts->parts[i].iov_base, parts->parts[i].iov_len);
+        to += parts->parts[i].iov_len;
+        parts->parts[i].iov_len = 0;
+    }
+    parts->parts[0] = (struct iovec){.iov_base = parts->small, .iov_len = parts->total};
+}
+
 static int lay_out(const struct bytes *bytes, const struct letter *letter, struct parts *parts) {
     const struct terms *terms = &bytes->carrier.terms;
     if (letter->size == 0 && !terms->frame->holds_empty)
-        return error_set(-EINVAL,
-                         "%s: frame=%s cannot tell an empty message from none; the other frames can",
-                         terms->name, terms->frame->name);
+        return error_set(
+            -EINVAL, "%s: frame=%s cannot tell an empty message from none; the other frames can",
+            terms->name, terms->frame->name);
     int head = frame_write(terms, &letter->envelope, letter->body, letter->size, parts->head);
     if (head < 0)
         return head;
     parts->parts[0] = (struct iovec){.iov_base = parts->head, .iov_len = (size_t)head};
-    parts->parts[1] = (struct iovec){.iov_base = (void *)(uintptr_t)letter->body,
-                                     .iov_len = letter->size};
+    parts->parts[1] =
+        (struct iovec){.iov_base = (void *)(uintptr_t)letter->body, .iov_len = letter->size};
     parts->parts[2] = (struct iovec){.iov_base = (void *)(uintptr_t)terms->frame->tail,
                                      .iov_len = terms->frame->tail_size};
     parts->total = (size_t)head + letter->size + terms->frame->tail_size;
+    join_small(parts);
     return 0;
 }
 
@@ -84,8 +106,8 @@ static int rest_of(const struct parts *parts, size_t from, struct iovec ret_rest
     for (size_t i = 0; i < 3; i++) {
         size_t size = parts->parts[i].iov_len;
         if (from < size) {
-            ret_rest[count++] = (struct iovec){
-                .iov_base = (char *)parts->parts[i].iov_base + from, .iov_len = size - from};
+            ret_rest[count++] = (struct iovec){.iov_base = (char *)parts->parts[i].iov_base + from,
+                                               .iov_len = size - from};
             from = 0;
         } else {
             from -= size;
@@ -94,14 +116,26 @@ static int rest_of(const struct parts *parts, size_t from, struct iovec ret_rest
     return count;
 }
 
+/* The other side has the beginning of a message whose rest cannot even be kept: it has to
+ * learn that this stream is torn. */
+static int give_up(struct bytes *bytes) {
+    bytes->progress = 0;
+    bytes_finish(&bytes->carrier);
+    return error_set(-ECONNABORTED,
+                     "%s: no memory to hold the rest of a message; the sending direction is closed",
+                     bytes->carrier.address);
+}
+
 static int hold_rest(struct bytes *bytes, const struct letter *letter, const struct parts *parts) {
     struct iovec rest[3];
     int count = rest_of(parts, bytes->progress, rest);
     struct held *held = held_make_room(&bytes->held, parts->total - bytes->progress);
+    if (held == NULL && bytes->progress > 0)
+        return give_up(bytes);
     if (held == NULL)
         return error_of(-ENOMEM, "%s: %zu bytes", bytes->carrier.address, parts->total);
-    int error = bytes->progress == 0 ? held_take_descriptors(held, bytes->carrier.address, letter)
-                                     : 0;
+    int error =
+        bytes->progress == 0 ? held_take_descriptors(held, bytes->carrier.address, letter) : 0;
     if (error < 0)
         return error;
     size_t size = 0;
@@ -149,8 +183,10 @@ static int send_one(struct bytes *bytes, const struct letter *letter, enum send_
                                            mode == SEND_BLOCK);
         if (written == -EAGAIN)
             return stopped(bytes, letter, &parts, mode);
+        bool begun = bytes->progress > 0;
+        if (written < 0 && begun && !means_gone((int)written))
+            return stopped(bytes, letter, &parts, SEND_HOLD); /* it cannot be taken back */
         if (written < 0) {
-            bool begun = bytes->progress > 0;
             bytes->progress = 0;
             return write_failed(bytes, (int)written, begun);
         }
@@ -169,25 +205,47 @@ int bytes_send(struct carrier *carrier, const struct letter *letter, enum send_m
 
 /* ---- several plain messages ---- */
 
+/* memcpy() for a size that is not known but small: without a call. */
+static inline void copy_small(uint8_t *to, const uint8_t *from, size_t size) {
+    if (size > 64) {
+        memcpy(to, from, size);
+    } else if (size >= 16) {
+        for (size_t i = 0; i < size - 16; i += 16)
+            memcpy(to + i, from + i, 16);
+        memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + size - 8, from + size - 8, 8);
+    } else {
+        for (size_t i = 0; i < size; i++)
+            to[i] = from[i];
+    }
+}
+
+/* May this one be copied together with others? The rest is left to bytes_send(). */
+static inline bool is_gathered(const chappe_item *item, size_t limit) {
+    return item->settings == NULL && item->size <= limit && (item->data != NULL || item->size == 0);
+}
+
 /* The common case: short envelopes, one after the other. Result: how many. */
 static size_t gather_short(struct bytes *bytes, struct held *held, const chappe_item *items,
-                           size_t count) {
-    uint64_t limit = bytes->carrier.terms.limit;
+                           size_t count, uint64_t *ret_bytes) {
+    uint64_t terms_limit = bytes->carrier.terms.limit;
+    size_t limit = terms_limit < GATHER_MOST / 4 ? (size_t)terms_limit : GATHER_MOST / 4;
     uint8_t *to = held->bytes, *end = held->bytes + GATHER_MOST;
     size_t taken = 0, least = bytes->least, most = bytes->most;
-    for (; taken < count; taken++) {
-        size_t size = items[taken].size;
-        if (items[taken].settings != NULL || size > GATHER_MOST / 4 || size > limit ||
-            size + ENVELOPE_SHORT_SIZE > (size_t)(end - to))
+    for (; taken < count && is_gathered(&items[taken], limit); taken++) {
+        size_t size = items[taken].size, framed = size + ENVELOPE_SHORT_SIZE;
+        if (framed > (size_t)(end - to))
             break;
         to += envelope_write_short(size, to);
-        if (size > 0)
-            memcpy(to, items[taken].data, size);
+        copy_small(to, items[taken].data, size);
         to += size;
-        least = size + ENVELOPE_SHORT_SIZE < least ? size + ENVELOPE_SHORT_SIZE : least;
-        most = size + ENVELOPE_SHORT_SIZE > most ? size + ENVELOPE_SHORT_SIZE : most;
+        least = framed < least ? framed : least;
+        most = framed > most ? framed : most;
     }
     held->size = (size_t)(to - held->bytes);
+    *ret_bytes = held->size - taken * ENVELOPE_SHORT_SIZE;
     bytes->sent += taken;
     bytes->least = least;
     bytes->most = most;
@@ -196,22 +254,22 @@ static size_t gather_short(struct bytes *bytes, struct held *held, const chappe_
 
 /* The other frames. What they refuse is left to bytes_send(), which says why. */
 static size_t gather_framed(struct bytes *bytes, struct held *held, const chappe_item *items,
-                            size_t count) {
+                            size_t count, uint64_t *ret_bytes) {
     const struct terms *terms = &bytes->carrier.terms;
     const struct envelope plain = {0};
     size_t taken = 0;
-    for (; taken < count && items[taken].settings == NULL; taken++) {
+    for (; taken < count && is_gathered(&items[taken], GATHER_MOST / 4); taken++) {
         size_t size = items[taken].size;
-        if (size > GATHER_MOST / 4 || (size == 0 && !terms->frame->holds_empty) ||
+        if ((size == 0 && !terms->frame->holds_empty) ||
             size + ENVELOPE_HEAD_MAX + 1 > GATHER_MOST - held->size)
             break;
         uint8_t *to = held->bytes + held->size;
         int head = frame_write(terms, &plain, items[taken].data, size, to);
         if (head < 0)
             break;
-        if (size > 0)
-            memcpy(to + head, items[taken].data, size);
+        copy_small(to + head, items[taken].data, size);
         memcpy(to + head + size, terms->frame->tail, terms->frame->tail_size);
+        *ret_bytes += size;
         size += (size_t)head + terms->frame->tail_size;
         held->size += size;
         count_sent(bytes, size);
@@ -220,7 +278,7 @@ static size_t gather_framed(struct bytes *bytes, struct held *held, const chappe
 }
 
 int bytes_send_plain(struct carrier *carrier, const chappe_item *items, size_t count,
-                     enum send_mode mode) {
+                     enum send_mode mode, uint64_t *ret_bytes) {
     struct bytes *bytes = (struct bytes *)carrier;
     int error = flush(bytes, mode == SEND_BLOCK);
     if (error < 0)
@@ -228,19 +286,25 @@ int bytes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     struct held *held = held_make_room(&bytes->held, GATHER_MOST);
     if (held == NULL || bytes->progress > 0)
         return 0;
-    uint64_t sent = bytes->sent;
+    uint64_t sent = bytes->sent, body_bytes = 0;
     bool is_short = carrier->terms.frame->has_envelope && !carrier->terms.checksum;
-    size_t taken = (is_short ? gather_short : gather_framed)(bytes, held, items, count);
+    size_t taken =
+        (is_short ? gather_short : gather_framed)(bytes, held, items, count, &body_bytes);
     if (taken == 0)
         return 0;
     held->messages = taken;
+    uint64_t dropped = bytes->dropped;
     error = flush(bytes, mode == SEND_BLOCK);
-    if (error == -EAGAIN && held->done == 0) {
-        bytes->sent = sent; /* nothing is out: as if it had not been */
+    if (error < 0 && held->size > 0 && held->done > 0)
+        error = 0; /* its beginning is out: the rest is held and goes on later */
+    if (error < 0) {
+        bytes->sent = sent; /* none of it counts as sent, so none as undelivered */
+        bytes->dropped = dropped;
         held_forget(held);
-        return -EAGAIN;
+        return error;
     }
-    return error < 0 && error != -EAGAIN ? error : (int)taken;
+    *ret_bytes = body_bytes;
+    return (int)taken;
 }
 
 int bytes_finish(struct carrier *carrier) {
@@ -251,8 +315,8 @@ int bytes_finish(struct carrier *carrier) {
             return error_of(error, "%s: ending the sending direction", carrier->address);
     } else {
         os_close(bytes->out);
+        bytes->out = -1;
     }
-    bytes->out = -1;
     carrier->sends = false;
     return 0;
 }
@@ -299,11 +363,13 @@ static uint64_t most_lost(const struct bytes *bytes, bool *ret_exact) {
 
 void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
     struct bytes *bytes = (struct bytes *)carrier;
-    chappe_undelivered left = {.size = sizeof left, .count = bytes->dropped, .lost = bytes->dropped};
+    chappe_undelivered left = {
+        .size = sizeof left, .count = bytes->dropped, .lost = bytes->dropped};
     uint64_t held = held_is_full(bytes->held) ? bytes->held->messages : 0;
     bool exact = true;
     bool gone = is_gone(bytes);
-    int unread = bytes->sent > 0 && bytes->out >= 0 ? bytes->io->unread(bytes) : 0;
+    /* A pipe that was ended cannot be asked any more. */
+    int unread = bytes->sent == 0 ? 0 : bytes->out >= 0 ? bytes->io->unread(bytes) : -EBADF;
     if (unread > 0 && bytes->sent > 0)
         left.count += messages_in(bytes, (uint64_t)unread, &exact);
     else if (bytes->reset && bytes->sent > 0)

@@ -45,6 +45,34 @@ int carrier_start(struct carrier *carrier, const struct carrier_functions *funct
     return 0;
 }
 
+struct chunk *carrier_chunk(struct carrier *carrier, size_t capacity) {
+    struct chunk *chunk = chunk_create(carrier->store, capacity);
+    if (chunk == NULL) {
+        error_of(-ENOMEM, "%s: %zu bytes", carrier->address, capacity);
+        return NULL;
+    }
+    chunk->sender = carrier->peer;
+    chunk->client = carrier->client;
+    return chunk;
+}
+
+void carrier_postpone(struct carrier *carrier, int error) {
+    carrier->postponed = error;
+    carrier->postponed_text = strdup(error_text());
+}
+
+int carrier_postponed(struct carrier *carrier) {
+    int error = carrier->postponed;
+    if (error == 0)
+        return 0;
+    error_set(error, "%s",
+              carrier->postponed_text != NULL ? carrier->postponed_text : carrier->address);
+    free(carrier->postponed_text);
+    carrier->postponed_text = NULL;
+    carrier->postponed = 0;
+    return error;
+}
+
 void carrier_release_name(struct carrier *carrier, bool owner) {
     if (carrier->release_name != NULL)
         carrier->release_name(carrier->name, owner);
@@ -52,6 +80,7 @@ void carrier_release_name(struct carrier *carrier, bool owner) {
 }
 
 void carrier_end(struct carrier *carrier) {
+    free(carrier->postponed_text);
     free(carrier->address);
     free(carrier);
 }

@@ -38,7 +38,7 @@ enum send_mode {
 struct interest {
     int in;       /* readable when receive() is worth a call; -1: never */
     int out;      /* writable when send() is; -1: never */
-    bool ready;   /* take() may have a message without another receive() */
+    bool ready;   /* take() may have something to say without another receive() */
     bool holding; /* output is held: call send() without a letter when `out` is writable */
 };
 
@@ -57,10 +57,10 @@ struct carrier_functions {
     int (*send)(struct carrier *carrier, const struct letter *letter, enum send_mode mode);
 
     /* Sends the first few of some messages without settings with one system call, or what
-     * of it the kernel takes, and holds the rest. Result: how many; 0: the first is one for
-     * send(); -EAGAIN: none is out. */
+     * of it the kernel takes, and holds the rest. Result: how many, and their bodies' bytes;
+     * 0: the first is one for send(); -EAGAIN: none is out. */
     int (*send_plain)(struct carrier *carrier, const chappe_item *items, size_t count,
-                      enum send_mode mode);
+                      enum send_mode mode, uint64_t *ret_bytes);
 
     /* Brings in what the kernel has, one call of it. 1: something came; 0: the other side
      * has closed; -EAGAIN. */
@@ -95,9 +95,11 @@ struct carrier {
     bool receives;
     bool crosses_fork;       /* see the fork rule in <chappe/chappe.h> */
     bool answers_by_address; /* a reply goes to the way_back of a message */
-    void *name; /* what it serves under, if it has to be given up: by release_name() */
+    void *name;              /* what it serves under, if it has to be given up: by release_name() */
     void (*release_name)(void *name, bool owner);
     uint64_t clients_most; /* of a listening carrier; 0 = as many as descriptors allow */
+    int postponed;         /* an error that is to be told by the next take(), and its sentence */
+    char *postponed_text;
     uint64_t descriptors_closed;
     uint64_t strangers_refused; /* messages without a connection: wrong uid */
     uint64_t strangers_cut_off; /* likewise: rubbish */
@@ -132,6 +134,14 @@ int mechanism_find(const struct address *address, const struct mechanism **ret_m
 /* Fills in the common part. `address` may be NULL: as it was given. */
 int carrier_start(struct carrier *carrier, const struct carrier_functions *functions,
                   const struct opening *opening, const char *address);
+/* chunk_create() with what the messages of this carrier share; has a sentence. */
+struct chunk *carrier_chunk(struct carrier *carrier, size_t capacity);
+
+/* An error behind messages that were taken: keeps it, so that the next take() begins with
+ * carrier_postponed(), which answers it, or 0. */
+void carrier_postpone(struct carrier *carrier, int error);
+int carrier_postponed(struct carrier *carrier);
+
 /* Gives the name up, if there is one: to be done first, so that nobody new comes. */
 void carrier_release_name(struct carrier *carrier, bool owner);
 /* The reverse of carrier_start(); frees the carrier itself. */

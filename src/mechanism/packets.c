@@ -14,6 +14,7 @@
 
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_MOST ((size_t)512 << 10)
+#define SMALL_MOST 1024                 /* an envelope and a body that are copied together */
 #define INLINE_MOST ((size_t)128 << 10) /* below the usual net.core.wmem_default of 208 KiB */
 
 struct packets {
@@ -45,29 +46,34 @@ struct packets {
 static int make_room(struct packets *packets) {
     if (packets->chunk != NULL && packets->chunk->references == 1)
         packets->end = 0;
-    bool small = packets->chunk == NULL ||
-                 packets->chunk->capacity - packets->end < packets->appetite / 2;
+    bool small =
+        packets->chunk == NULL || packets->chunk->capacity - packets->end < packets->appetite / 2;
     packets->start = packets->end;
     if (!small)
         return 0;
-    struct chunk *chunk = chunk_create(packets->carrier.store, packets->appetite);
+    struct chunk *chunk = carrier_chunk(&packets->carrier, packets->appetite);
     if (chunk == NULL)
-        return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, packets->appetite);
-    chunk->sender = packets->carrier.peer;
+        return -ENOMEM;
     chunk_release(packets->chunk);
     packets->chunk = chunk;
     packets->start = packets->end = 0;
     return 0;
 }
 
-/* A packet came that is larger than the room in the chunk: its rest is in the scratch. */
-static int join_rest(struct packets *packets, size_t room, size_t size) {
-    struct chunk *chunk = chunk_create(packets->carrier.store, size);
+/* Puts a packet of `size` bytes, of which the first `room` are in the chunk and the others in
+ * the scratch, in one place. */
+static int join(struct packets *packets, size_t room, size_t size) {
+    uint8_t *scratch = store_scratch(packets->carrier.store);
+    if (room == 0 && packets->chunk->capacity - packets->start >= size) {
+        memcpy(packets->chunk->bytes + packets->start, scratch, size);
+        packets->end = packets->start + size;
+        return 0;
+    }
+    struct chunk *chunk = carrier_chunk(&packets->carrier, size);
     if (chunk == NULL)
-        return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, size);
+        return -ENOMEM;
     memcpy(chunk->bytes, packets->chunk->bytes + packets->start, room);
-    memcpy(chunk->bytes + room, store_scratch(packets->carrier.store), size - room);
-    chunk->sender = packets->carrier.peer;
+    memcpy(chunk->bytes + room, scratch, size - room);
     chunk_release(packets->chunk);
     packets->chunk = chunk;
     packets->start = 0;
@@ -111,15 +117,39 @@ static int look_at(struct packets *packets, const struct msghdr *message) {
 }
 
 static int store_packet(struct packets *packets, size_t room, size_t size, int flags) {
-    if (size <= room) {
+    int error = 0;
+    if (size <= room)
         packets->end = packets->start + size;
-        return 0;
-    }
-    int error = join_rest(packets, room, size);
+    else
+        error = join(packets, room, size);
     if (error == 0 && (flags & MSG_TRUNC) != 0)
         error = error_set(-EBADMSG, "%s: a packet was cut off at %zu bytes",
                           packets->carrier.address, size);
     return error;
+}
+
+/* One packet from the kernel. *ret_room: how much of it went into the chunk itself. Small
+ * ones are received into the scratch: one part costs the kernel less than two, by more than
+ * the copy. */
+static ssize_t receive_packet(struct packets *packets, struct msghdr *message, bool block,
+                              size_t *ret_room) {
+    uint8_t *scratch = store_scratch(packets->carrier.store);
+    if (scratch == NULL)
+        return -ENOMEM;
+    bool small = packets->appetite == CHUNK_LEAST;
+    size_t room = small ? 0 : packets->chunk->capacity - packets->start;
+    struct iovec parts[2] = {
+        {.iov_base = packets->chunk->bytes + packets->start, .iov_len = room},
+        {.iov_base = scratch, .iov_len = STORE_SCRATCH_SIZE},
+    };
+    message->msg_iov = small ? &parts[1] : parts;
+    message->msg_iovlen = small ? 1 : 2;
+    if (packets->use.by_address) {
+        message->msg_name = packets->way_back;
+        message->msg_namelen = sizeof packets->way_back;
+    }
+    *ret_room = room;
+    return os_receive(packets->fd, message, block);
 }
 
 static int packets_receive(struct carrier *carrier, bool block) {
@@ -131,29 +161,18 @@ static int packets_receive(struct carrier *carrier, bool block) {
     int error = make_room(packets);
     if (error < 0)
         return error;
-    uint8_t *scratch = store_scratch(carrier->store);
-    size_t room = packets->chunk->capacity - packets->start;
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
-    struct iovec parts[2] = {
-        {.iov_base = packets->chunk->bytes + packets->start, .iov_len = room},
-        {.iov_base = scratch, .iov_len = scratch != NULL ? STORE_SCRATCH_SIZE : 0},
-    };
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = 2,
-                             .msg_control = control,
-                             .msg_controllen = sizeof control,
-                             .msg_name = packets->way_back,
-                             .msg_namelen = sizeof packets->way_back};
-    ssize_t got = os_receive(packets->fd, &message, block);
+    struct msghdr message = {.msg_control = control, .msg_controllen = sizeof control};
+    size_t room;
+    ssize_t got = receive_packet(packets, &message, block, &room);
     if (got == -EAGAIN)
         return -EAGAIN;
     packets->reset |= got == -ECONNRESET;
     if (got < 0)
         return error_of((int)got, "%s: receiving", carrier->address);
     packets->sender = (chappe_identity){.size = sizeof packets->sender};
-    error = arrivals_collect(&packets->arrivals, &message, &packets->sender);
-    if (error == 0)
-        error = store_packet(packets, room, (size_t)got, message.msg_flags);
+    arrivals_collect(&packets->arrivals, &message, &packets->sender);
+    error = store_packet(packets, room, (size_t)got, message.msg_flags);
     if (error < 0) {
         forget_packet(packets);
         return error;
@@ -167,34 +186,46 @@ static int packets_receive(struct carrier *carrier, bool block) {
 
 /* ---- taking out ---- */
 
-/* The body came as a file: maps it in the place of the packet's bytes. */
-static int map_body(struct packets *packets, struct message *message) {
-    struct details *details = message->details;
+/* The body came as a file, the last of `announced` descriptors: puts a chunk over it in the
+ * place of the packet's bytes. The descriptor stays where it is. */
+static int map_body(struct packets *packets, size_t announced, uint64_t size,
+                    struct message *message) {
+    const struct arrivals *arrivals = &packets->arrivals;
     const char *name = packets->carrier.address;
-    int fd = details->descriptors[details->descriptor_count - 1];
-    size_t size = (size_t)details->envelope.body_file;
+    if (arrivals->count < announced)
+        return 0; /* arrivals_give() says why */
     void *memory = NULL;
-    int error = os_map_sealed(fd, size, &memory);
+    int error = os_map_sealed(arrivals->descriptors[announced - 1], size, &memory);
     if (error == -EPERM)
         return error_set(-EBADMSG, "%s: a body in a file that is not sealed against change", name);
     if (error == -EBADMSG)
-        return error_set(-EBADMSG, "%s: a body in a file of another size than announced (%zu)",
-                         name, size);
+        return error_set(-EBADMSG, "%s: a body in a file of another size than announced (%llu)",
+                         name, (unsigned long long)size);
     if (error < 0)
-        return error_of(error, "%s: mapping a body of %zu bytes", name, size);
-    struct chunk *chunk = chunk_of_mapping(packets->carrier.store, memory, size);
+        return error_of(error, "%s: mapping a body of %llu bytes", name, (unsigned long long)size);
+    struct chunk *chunk = chunk_of_mapping(packets->carrier.store, memory, (size_t)size);
     if (chunk == NULL) {
-        os_unmap(memory, size);
+        os_unmap(memory, (size_t)size);
         return error_of(-ENOMEM, "%s", name);
     }
     chunk->sender = packets->carrier.peer;
+    chunk->client = packets->carrier.client;
     chunk_release(message->chunk);
     message->chunk = chunk;
     message->body.data = memory;
-    message->body.size = size;
-    details->descriptor_count--;
-    os_close(fd);
+    message->body.size = (size_t)size;
     return 0;
+}
+
+/* Gives a message its descriptors; the one of a mapped body is not for the caller. */
+static int give_descriptors(struct packets *packets, size_t announced, bool has_file,
+                            struct details *details) {
+    if (announced == 0)
+        return 0;
+    int error = arrivals_give(&packets->arrivals, packets->carrier.address, announced, details);
+    if (error == 0 && has_file)
+        os_close(details->descriptors[--details->descriptor_count]);
+    return error;
 }
 
 /* The details of a message: its envelope, its descriptors, who sent it. */
@@ -219,8 +250,9 @@ static int complete(struct packets *packets, const uint8_t *at, const struct fra
     }
     if (!envelope_is_intact(envelope, at, framed->head, message->body.data, message->body.size))
         return error_set(-EBADMSG, "%s: damaged message: the checksum does not fit", name);
-    int error = announced == 0 ? 0 : arrivals_give(&packets->arrivals, name, announced, details);
-    return error == 0 && envelope->body_file != 0 ? map_body(packets, message) : error;
+    bool has_file = envelope->body_file != 0;
+    int error = has_file ? map_body(packets, announced, envelope->body_file, message) : 0;
+    return error < 0 ? error : give_descriptors(packets, announced, has_file, details);
 }
 
 /* One message of the packet. 0: the packet is used up. */
@@ -242,27 +274,28 @@ static int take_one(struct packets *packets, struct message **ret_message) {
                    ? 0
                    : error_set(-EBADMSG, "%s: damaged packet: its %zu bytes end within a message",
                                terms->name, have);
-    struct message *message = message_create(packets->carrier.store, packets->chunk,
-                                             at + framed.head, (size_t)framed.size);
+    struct message *message = message_create(packets->chunk, at + framed.head, (size_t)framed.size);
     if (message == NULL)
         return error_of(-ENOMEM, "%s", terms->name);
-    message->client = packets->carrier.client;
-    packets->start += (size_t)total;
-    packets->fresh = packets->start < packets->end;
     int error = complete(packets, at, &framed, message);
     if (error < 0) {
         message_release(message);
         return error;
     }
+    packets->start += (size_t)total;
+    packets->fresh = packets->start < packets->end;
     *ret_message = message;
     return 1;
 }
 
-/* A packet of rubbish. From a connection the receiver is told; anyone may send to a bound
- * name, so there it is counted and costs nobody anything. */
+/* A packet that cannot be taken. Without memory it stays, to be tried again. Rubbish in a
+ * connection is told to the receiver; anyone may send to a bound name, so there it is counted
+ * and costs nobody anything. */
 static int refuse(struct packets *packets, int error) {
+    if (error == -ENOMEM)
+        return error;
     forget_packet(packets);
-    if (!packets->use.by_address || error == -ENOMEM)
+    if (!packets->use.by_address || (error != -EBADMSG && error != -EMSGSIZE))
         return error;
     log_line(&packets->carrier.log, CHAPPE_LOG_WARNING, "refused: %s", error_text());
     packets->carrier.strangers_cut_off++;
@@ -272,18 +305,21 @@ static int refuse(struct packets *packets, int error) {
 static int packets_take(struct carrier *carrier, struct message **ret_messages, size_t count) {
     struct packets *packets = (struct packets *)carrier;
     size_t taken = 0;
-    while (packets->fresh && taken < count) {
-        int found = take_one(packets, ret_messages + taken);
+    int found = carrier_postponed(carrier);
+    while (found >= 0 && packets->fresh && taken < count) {
+        found = take_one(packets, ret_messages + taken);
         if (found < 0)
             found = refuse(packets, found);
-        if (found < 0)
-            return taken > 0 ? (int)taken : found;
-        if (found == 0)
+        if (found <= 0)
             break;
         taken++;
     }
     if (!packets->fresh)
         forget_packet(packets);
+    if (found < 0 && taken == 0)
+        return found;
+    if (found < 0)
+        carrier_postpone(carrier, found);
     return (int)taken;
 }
 
@@ -292,7 +328,7 @@ static void packets_interest(const struct carrier *carrier, struct interest *ret
     *ret_interest = (struct interest){
         .in = packets->fd,
         .out = packets->use.by_address ? -1 : packets->fd, /* every asker has its own queue */
-        .ready = packets->fresh,
+        .ready = packets->fresh || carrier->postponed != 0,
         .holding = held_is_full(packets->held),
     };
 }
@@ -346,6 +382,21 @@ static int hold(struct packets *packets, const struct letter *letter, const stru
     return 1;
 }
 
+/* One part costs the kernel less than three, and copying a little costs less than that.
+ * Result: how many parts are left. */
+static int join_small(struct iovec parts[3], uint8_t small[SMALL_MOST]) {
+    size_t total = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len;
+    if (total > SMALL_MOST)
+        return parts[2].iov_len > 0 ? 3 : 2;
+    uint8_t *to = small;
+    for (size_t i = 0; i < 3; to += parts[i++].iov_len)
+        if (parts[i].iov_len > 0)
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+    parts[0] = (struct iovec){.iov_base = small, .iov_len = total};
+    parts[1].iov_len = parts[2].iov_len = 0;
+    return 1;
+}
+
 /* Sends an envelope and a body as one packet. -EMSGSIZE comes out without a sentence. */
 static int send_packet(struct packets *packets, const struct letter *letter, enum send_mode mode) {
     const struct terms *terms = &packets->carrier.terms;
@@ -358,9 +409,11 @@ static int send_packet(struct packets *packets, const struct letter *letter, enu
         {.iov_base = (void *)(uintptr_t)letter->body, .iov_len = letter->size},
         {.iov_base = (void *)(uintptr_t)terms->frame->tail, .iov_len = terms->frame->tail_size},
     };
+    uint8_t small[SMALL_MOST];
+    int count = join_small(parts, small);
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
     struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = 3,
+                             .msg_iovlen = (size_t)count,
                              .msg_name = (void *)(uintptr_t)letter->to,
                              .msg_namelen = (socklen_t)letter->to_size};
     arrivals_attach(&message, control, letter->descriptors, letter->descriptor_count);
@@ -428,8 +481,8 @@ static int packets_send(struct carrier *carrier, const struct letter *letter, en
         return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
                          terms->name, letter->size, (unsigned long long)terms->limit);
     bool may_be_file = terms->frame->has_envelope && letter->size > 0;
-    int sent = may_be_file && letter->size > INLINE_MOST ? -EMSGSIZE
-                                                         : send_packet(packets, letter, mode);
+    int sent =
+        may_be_file && letter->size > INLINE_MOST ? -EMSGSIZE : send_packet(packets, letter, mode);
     if (sent == -EMSGSIZE && may_be_file)
         sent = send_as_file(packets, letter, mode);
     return sent == -EMSGSIZE ? send_failed(packets, sent, letter) : sent;
@@ -464,9 +517,9 @@ static void packets_undelivered(struct carrier *carrier, chappe_undelivered *ret
     if (packets->reset)
         left.lost = left.count;
     bool vague = unread < 0 || (unread == 0 && packets->sent > 0 && !packets->use.connection);
-    left.certainty = vague                      ? CHAPPE_UNKNOWN /* the reader may have died */
+    left.certainty = vague                         ? CHAPPE_UNKNOWN /* the reader may have died */
                      : unread > 0 || left.lost > 0 ? CHAPPE_AT_MOST
-                                                : CHAPPE_EXACTLY;
+                                                   : CHAPPE_EXACTLY;
     struct message *message;
     while (packets_take(carrier, &message, 1) == 1) {
         message_release(message);
@@ -481,7 +534,7 @@ static void packets_close(struct carrier *carrier, bool owner) {
     os_close(packets->fd);
     os_close(packets->file);
     chunk_release(packets->chunk);
-    arrivals_drop(&packets->arrivals);
+    arrivals_free(&packets->arrivals);
     held_free(packets->held);
     carrier_end(carrier);
 }

@@ -10,10 +10,10 @@
 
 /* How a socket of packets is used. */
 struct packets_use {
-    bool connection;  /* it has an end, and the other side an identity */
-    bool by_address;  /* messages come from anyone: reply to their way_back */
-    bool check_uid;   /* messages of other users than `uid` are refused */
-    bool trust_root;  /* but for uid 0 */
+    bool connection; /* it has an end, and the other side an identity */
+    bool by_address; /* messages come from anyone: reply to their way_back */
+    bool check_uid;  /* messages of other users than `uid` are refused */
+    bool trust_root; /* but for uid 0 */
     uid_t uid;
 };
 

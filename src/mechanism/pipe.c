@@ -11,6 +11,7 @@
 #include "base/number.h"
 #include "mechanism/bytes.h"
 
+#define CAPACITY_USUAL (256 << 10)
 #define CAPACITY_MOST ((uint64_t)1 << 30)
 
 /* ---- bytes over descriptors ---- */
@@ -39,8 +40,14 @@ static const struct bytes_io pipe_io = {
 static int set_capacity(const struct opening *opening, int fd) {
     uint64_t capacity;
     int error = address_size(opening->address, "capacity", 0, 1, CAPACITY_MOST, &capacity);
-    if (error < 0 || capacity == 0)
+    if (error < 0)
         return error;
+    if (capacity == 0) {
+        /* More than the kernel's 64 KiB, so that the two sides need not take turns; what the
+         * user's share of pipe memory does not give is done without. */
+        os_pipe_capacity(fd, CAPACITY_USUAL);
+        return 0;
+    }
     error = os_pipe_capacity(fd, (int)capacity);
     if (error < 0)
         return error_of(error, "%s: capacity beyond /proc/sys/fs/pipe-max-size",
@@ -180,7 +187,8 @@ static int stdio_open(const struct opening *opening, struct carrier **ret_carrie
     /* Either may be closed or open in one direction only: then the other one is all there is. */
     int in = os_access_mode(0), out = os_access_mode(1);
     if (in < 0 && out < 0)
-        return error_set(-EBADF, "%s: standard input and output are closed", opening->address->text);
+        return error_set(-EBADF, "%s: standard input and output are closed",
+                         opening->address->text);
     return open_descriptors(opening, in >= 0 && in != O_WRONLY ? 0 : -1,
                             out >= 0 && out != O_RDONLY ? 1 : -1, ret_carrier);
 }
@@ -191,12 +199,9 @@ static int open_either(const struct opening *opening, struct carrier **ret_carri
 }
 
 static const unsigned char support[CHAPPE_CAPABILITY_COUNT] = {
-    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,
-    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,
-    [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
-    [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
+    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES, [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
+    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,   [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,
+    [CHAPPE_CAN_POLL] = CHAPPE_ACTS,    [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
 };
 
 const struct mechanism mechanism_pipe = {
@@ -216,7 +221,9 @@ const struct mechanism mechanism_pipe = {
                 "will do; its flags are not touched.\n\n"
                 "One process reads and one writes: two writers on one pipe would mix their "
                 "messages. A reader that is gone answers EPIPE, never SIGPIPE.\n",
-            .options = (const char *const[]){"capacity=SIZE  how much a new pair's pipes hold", NULL},
+            .options =
+                (const char *const[]){
+                    "capacity=SIZE  how much each pipe of a pair holds (without: 256K)", NULL},
             .trials = (const char *const[]){"pipe://", NULL},
             .lost_with_sender = "the message it was writing; the receiver is told",
             .lost_with_receiver = "what it had not received; close counts it",

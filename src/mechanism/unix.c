@@ -14,11 +14,11 @@
 /* ---- what the address asks for ---- */
 
 struct unix_options {
-    int type;          /* SOCK_… */
-    mode_t mode;       /* of a socket with a path */
-    uint64_t clients;  /* at most; 0 = no limit */
-    bool check_uid;    /* the other side must be `uid` */
-    bool trust_root;   /* or root */
+    int type;         /* SOCK_… */
+    mode_t mode;      /* of a socket with a path */
+    uint64_t clients; /* at most; 0 = no limit */
+    bool check_uid;   /* the other side must be `uid` */
+    bool trust_root;  /* or root */
     uid_t uid;
 };
 
@@ -265,8 +265,7 @@ static int bind_named(const struct opening *opening, const struct unix_options *
     int error = unix_name_parse(opening, &name);
     if (error < 0)
         return error;
-    int fd = os_socket(AF_UNIX,
-                       options->type | (options->type == SOCK_DGRAM ? 0 : SOCK_NONBLOCK));
+    int fd = os_socket(AF_UNIX, options->type | (options->type == SOCK_DGRAM ? 0 : SOCK_NONBLOCK));
     error = fd < 0 ? error_of(fd, "%s", opening->address->text)
                    : unix_name_claim(&name, fd, options->type, options->mode, ret_claim);
     unix_name_free(&name);
@@ -302,14 +301,10 @@ static int unix_listen(const struct opening *opening, struct carrier **ret_carri
 }
 
 static const unsigned char support[CHAPPE_CAPABILITY_COUNT] = {
-    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_DESCRIPTORS] = CHAPPE_ACTS,
-    [CHAPPE_CAN_IDENTITY] = CHAPPE_ACTS,
-    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,
-    [CHAPPE_CAN_MANY_SENDERS] = CHAPPE_ACTS,
-    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,
-    [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
+    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,     [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
+    [CHAPPE_CAN_DESCRIPTORS] = CHAPPE_ACTS, [CHAPPE_CAN_IDENTITY] = CHAPPE_ACTS,
+    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,       [CHAPPE_CAN_MANY_SENDERS] = CHAPPE_ACTS,
+    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,       [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
     [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
 };
 
@@ -332,16 +327,15 @@ const struct mechanism mechanism_unix = {
                 "a large body travels as a sealed memory file.\n",
             .options =
                 (const char *const[]){
-                    "type=stream|seqpacket|datagram  the kind of socket; stream",
-                    "mode=OCTAL  permissions of the socket file; 0600",
-                    "uid=any|self|UID  whom to talk to; self also trusts root; any, for "
-                    "abstract names self",
-                    "clients=N  how many connections a server has at most; no limit",
+                    "type=stream|seqpacket|datagram  the kind of socket (without: stream)",
+                    "mode=OCTAL  permissions of the socket file (without: 0600)",
+                    "uid=any|self|UID  whom to talk to; self also trusts root (without: any; "
+                    "for abstract names self)",
+                    "clients=N  how many connections a server has at most (without: no limit)",
                     NULL},
-            .trials =
-                (const char *const[]){
-                    "unix://{dir}/stream", "unix://{dir}/seqpacket?type=seqpacket",
-                    "unix://{dir}/datagram?type=datagram", NULL},
+            .trials = (const char *const[]){"unix://{dir}/stream",
+                                            "unix://{dir}/seqpacket?type=seqpacket",
+                                            "unix://{dir}/datagram?type=datagram", NULL},
             .lost_with_sender = "the message it was writing; the receiver is told",
             .lost_with_receiver = "what it had not received; close counts it",
             .ways = CHAPPE_WAY_PAIR | CHAPPE_WAY_OPEN | CHAPPE_WAY_LISTEN | CHAPPE_WAY_BOTH,

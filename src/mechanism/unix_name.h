@@ -15,7 +15,7 @@
 #include "mechanism/mechanism.h"
 
 struct unix_name {
-    const char *text;    /* the address, for sentences */
+    const char *text; /* the address, for sentences */
     bool abstract;
     struct sockaddr_un address; /* what the kernel is given; for long paths by way of `folder` */
     socklen_t size;

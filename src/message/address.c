@@ -43,7 +43,8 @@ static ssize_t decode(char *text) {
 }
 
 static int bad_percent(const struct address *address) {
-    return error_set(-EINVAL, "%s: %% must be followed by two hexadecimal digits (%%25 is %% itself)",
+    return error_set(-EINVAL,
+                     "%s: %% must be followed by two hexadecimal digits (%%25 is %% itself)",
                      address->text);
 }
 
@@ -183,8 +184,8 @@ int address_choice(const struct address *address, const char *name, const char *
     return error_set(-EINVAL, "%s: %s=%s is none of %s", address->text, name, value, all);
 }
 
-int address_size(const struct address *address, const char *name, uint64_t standard,
-                 uint64_t least, uint64_t most, uint64_t *ret_size) {
+int address_size(const struct address *address, const char *name, uint64_t standard, uint64_t least,
+                 uint64_t most, uint64_t *ret_size) {
     const char *value = address_option(address, name);
     uint64_t size = standard;
     if (value != NULL && !number_size(value, &size))

@@ -40,8 +40,8 @@ int address_choice(const struct address *address, const char *name, const char *
                    int standard, int *ret_choice);
 
 /* The option as a size between `least` and `most`; `standard` if it is not there. */
-int address_size(const struct address *address, const char *name, uint64_t standard,
-                 uint64_t least, uint64_t most, uint64_t *ret_size);
+int address_size(const struct address *address, const char *name, uint64_t standard, uint64_t least,
+                 uint64_t most, uint64_t *ret_size);
 
 /* Text for an address from raw bytes: what is not plain becomes %XX. Returns the length
  * that the whole needs, as snprintf(). */

@@ -70,8 +70,8 @@ static uint32_t sum_head(const uint8_t *head, size_t metadata) {
     return crc32c(crc32c(0, start, sizeof start), head + sizeof start, metadata);
 }
 
-size_t envelope_write(const struct envelope *envelope, bool checksum, const void *body,
-                      size_t size, uint8_t *ret_head) {
+size_t envelope_write(const struct envelope *envelope, bool checksum, const void *body, size_t size,
+                      uint8_t *ret_head) {
     if (size <= UINT16_MAX && !checksum && envelope_is_plain(envelope))
         return envelope_write_short(size, ret_head);
     uint8_t *fields = ret_head + ENVELOPE_LONG_SIZE;
@@ -99,9 +99,9 @@ static int damaged(const char *name, const char *what) {
 /* The size that a known field must have; 0 for an unknown one. */
 static uint8_t field_size(uint8_t tag) {
     static const uint8_t sizes[] = {
-        [TAG_TYPE] = 8,        [TAG_PRIORITY] = 4,  [TAG_CORRELATION] = 8, [TAG_TIME] = 8,
-        [TAG_KIND] = 1,        [TAG_DESCRIPTORS] = 1, [TAG_BODY_FILE] = 8, [TAG_LONG_SIZE] = 8,
-        [TAG_CHECKSUM] = 4,
+        [TAG_TYPE] = 8,      [TAG_PRIORITY] = 4,  [TAG_CORRELATION] = 8,
+        [TAG_TIME] = 8,      [TAG_KIND] = 1,      [TAG_DESCRIPTORS] = 1,
+        [TAG_BODY_FILE] = 8, [TAG_LONG_SIZE] = 8, [TAG_CHECKSUM] = 4,
     };
     return tag < sizeof sizes ? sizes[tag] : 0;
 }

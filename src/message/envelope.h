@@ -81,8 +81,8 @@ bool envelope_is_plain(const struct envelope *envelope);
 
 /* Writes the header and the metadata for a body of `size` bytes. With `checksum`, the
  * body is read. Result: how many bytes, at most ENVELOPE_HEAD_MAX. */
-size_t envelope_write(const struct envelope *envelope, bool checksum, const void *body,
-                      size_t size, uint8_t *ret_head);
+size_t envelope_write(const struct envelope *envelope, bool checksum, const void *body, size_t size,
+                      uint8_t *ret_head);
 
 static inline size_t envelope_write_short(size_t size, uint8_t *ret_head) {
     uint8_t low = (uint8_t)size, high = (uint8_t)(size >> 8);

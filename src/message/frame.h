@@ -32,7 +32,7 @@ struct framed {
 
 struct frame {
     const char *name;
-    const char *tail;   /* after each body; tail_size bytes */
+    const char *tail; /* after each body; tail_size bytes */
     size_t tail_size;
     bool has_envelope;  /* metadata travels */
     bool holds_empty;   /* a body of no bytes is a message on a stream too */

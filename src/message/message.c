@@ -8,9 +8,9 @@
 
 #include "os/os.h"
 
-#define BLOCK_MESSAGES 63                 /* with the link: 4 KiB */
-#define SPARE_MAX 4                       /* chunks kept warm */
-#define SPARE_CAPACITY_MAX (16u << 20)    /* larger ones go back to the system at once */
+#define BLOCK_MESSAGES 102             /* with the link: 4 KiB */
+#define SPARE_MAX 4                    /* chunks kept warm */
+#define SPARE_CAPACITY_MAX (16u << 20) /* larger ones go back to the system at once */
 
 struct message_block {
     struct message_block *next;
@@ -23,6 +23,13 @@ struct store *store_create(void) {
     return calloc(1, sizeof(struct store));
 }
 
+static void free_chunks(struct chunk *chunk) {
+    for (struct chunk *next; chunk != NULL; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
+}
+
 static void destroy(struct store *store) {
     for (struct message_block *block = store->blocks, *next; block != NULL; block = next) {
         next = block->next;
@@ -30,12 +37,12 @@ static void destroy(struct store *store) {
     }
     for (struct details *details = store->free_details, *next; details != NULL; details = next) {
         next = details->next;
+        free(details->descriptors);
         free(details);
     }
-    for (struct chunk *chunk = store->spare, *next; chunk != NULL; chunk = next) {
-        next = chunk->next;
-        free(chunk);
-    }
+    free_chunks(store->spare);
+    free_chunks(store->shells);
+    free(store->free_messages);
     free(store->scratch);
     free(store);
 }
@@ -61,24 +68,29 @@ static void came_back(struct store *store) {
         destroy(store);
 }
 
-struct message *store_refill(struct store *store) {
+bool store_refill(struct store *store) {
+    size_t count = store->message_count + BLOCK_MESSAGES;
+    struct message **room = realloc(store->free_messages, count * sizeof(struct message *));
+    if (room == NULL)
+        return false;
+    store->free_messages = room;
     struct message_block *block = malloc(sizeof *block);
     if (block == NULL)
-        return NULL;
+        return false;
     block->next = store->blocks;
     store->blocks = block;
-    for (size_t i = BLOCK_MESSAGES; i-- > 0;) {
-        block->messages[i] = (struct message){.store = store, .next = store->free_messages};
-        store->free_messages = &block->messages[i];
-    }
-    return store->free_messages;
+    store->message_count = count;
+    for (size_t i = BLOCK_MESSAGES; i-- > 0;)
+        room[store->free_count++] = &block->messages[i];
+    return true;
 }
 
 /* ---- chunks ---- */
 
 /* Bytes begin at a multiple of what any type needs. */
-#define HEADER_SIZE \
-    ((sizeof(struct chunk) + alignof(max_align_t) - 1) / alignof(max_align_t) * alignof(max_align_t))
+#define HEADER_SIZE                                                                                \
+    ((sizeof(struct chunk) + alignof(max_align_t) - 1) / alignof(max_align_t) *                    \
+     alignof(max_align_t))
 
 static struct chunk *take_spare(struct store *store, size_t capacity) {
     for (struct chunk **link = &store->spare; *link != NULL; link = &(*link)->next) {
@@ -108,13 +120,16 @@ struct chunk *chunk_create(struct store *store, size_t capacity) {
     chunk->references = 1;
     chunk->mapped = false;
     chunk->sender = (chappe_identity){.size = sizeof chunk->sender};
+    chunk->client = 0;
     store->in_hand++;
     return chunk;
 }
 
 struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
-    struct chunk *chunk = malloc(sizeof *chunk);
-    if (chunk == NULL)
+    struct chunk *chunk = store->shells;
+    if (chunk != NULL)
+        store->shells = chunk->next;
+    else if ((chunk = malloc(sizeof *chunk)) == NULL)
         return NULL;
     *chunk = (struct chunk){
         .store = store, .bytes = memory, .capacity = size, .references = 1, .mapped = true};
@@ -140,7 +155,8 @@ void chunk_release(struct chunk *chunk) {
     struct store *store = chunk->store;
     if (chunk->mapped) {
         os_unmap(chunk->bytes, chunk->capacity);
-        free(chunk);
+        chunk->next = store->shells;
+        store->shells = chunk;
     } else if (store->spare_count < SPARE_MAX && chunk->capacity <= SPARE_CAPACITY_MAX) {
         chunk->next = store->spare;
         store->spare = chunk;
@@ -153,36 +169,32 @@ void chunk_release(struct chunk *chunk) {
 
 /* ---- messages ---- */
 
-struct message *message_create(struct store *store, struct chunk *chunk, void *data, size_t size) {
-    static uint8_t nothing; /* what the data of an empty message points to */
-    struct message *message = store_take(store);
+struct message *message_create(struct chunk *chunk, void *data, size_t size) {
+    struct message *message = store_take(chunk->store);
     if (message == NULL)
         return NULL;
-    message->body.data = data != NULL ? data : &nothing;
+    message->body.data = data;
     message->body.size = size;
     message->chunk = chunk;
     message->details = NULL;
-    message->client = 0;
     message->sequence = 0;
-    message->reservation = NULL;
-    if (chunk != NULL)
-        chunk->references++;
+    chunk->references++;
     return message;
 }
 
 struct details *message_details(struct message *message) {
     if (message->details != NULL)
         return message->details;
-    struct store *store = message->store;
+    struct store *store = message->chunk->store;
     struct details *details = store->free_details;
     if (details != NULL)
         store->free_details = details->next;
-    else if ((details = malloc(sizeof *details)) == NULL)
+    else if ((details = calloc(1, sizeof *details)) == NULL)
         return NULL;
     details->envelope = (struct envelope){0};
     details->sender = (chappe_identity){.size = sizeof details->sender};
-    details->descriptors = NULL;
     details->descriptor_count = 0;
+    details->reservation = NULL;
     details->way_back_size = 0;
     return message->details = details;
 }
@@ -190,19 +202,46 @@ struct details *message_details(struct message *message) {
 static void release_details(struct store *store, struct details *details) {
     for (size_t i = 0; i < details->descriptor_count; i++)
         os_close(details->descriptors[i]);
-    free(details->descriptors);
+    free(details->reservation);
     details->next = store->free_details;
     store->free_details = details;
 }
 
 void message_release(struct message *message) {
-    struct store *store = message->store;
+    struct chunk *chunk = message->chunk;
+    struct store *store = chunk->store;
     if (message->details != NULL)
         release_details(store, message->details);
-    chunk_release(message->chunk);
-    message->next = store->free_messages;
-    store->free_messages = message;
-    came_back(store);
+    store->free_messages[store->free_count++] = message;
+    chunk_release(chunk); /* last: the store may go with it */
+}
+
+/* Releases the plain messages that lie in the chunk of the first. Result: how many. */
+static size_t release_run(struct message **messages, size_t count) {
+    struct chunk *chunk = messages[0]->chunk;
+    struct store *store = chunk->store;
+    struct message **free_messages = store->free_messages + store->free_count;
+    size_t run = 0;
+    while (run < count && messages[run] != NULL && messages[run]->chunk == chunk &&
+           messages[run]->details == NULL) {
+        free_messages[run] = messages[run];
+        run++;
+    }
+    store->free_count += run;
+    if (run > 0) {
+        chunk->references -= (uint32_t)(run - 1);
+        chunk_release(chunk);
+    }
+    return run;
+}
+
+void message_release_batch(struct message **messages, size_t count) {
+    for (size_t i = 0; i < count;) {
+        size_t run = messages[i] != NULL ? release_run(messages + i, count - i) : 1;
+        if (run == 0)
+            message_release(messages[i]);
+        i += run > 0 ? run : 1;
+    }
 }
 
 void message_append(struct message_list *list, struct message *message) {

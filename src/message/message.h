@@ -5,7 +5,9 @@
  *
  *     store ── chunk ── chunk          a chunk is counted: one reference a message in it
  *       │        ▲ ▲      ▲            and one of the reader that still fills it
- *       └─ message message message     a message is the caller's until released
+ *       └─ message message message     a message is the caller's until released; every
+ *                                      message lies in a chunk, so what they all share
+ *                                      (sender, client, store) is said there once
  *
  * A store belongs to an endpoint and lives until the endpoint is closed and its last
  * message released. It has no lock: a handle belongs to one thread at a time. */
@@ -27,19 +29,7 @@ struct chunk {
     uint32_t references;
     bool mapped;            /* bytes are a mapping of their own */
     chappe_identity sender; /* of all messages in it; verified 0: unknown */
-};
-
-#define DETAILS_WAY_BACK_MAX 128
-
-/* What only some messages have. */
-struct details {
-    struct details *next; /* among the free ones */
-    struct envelope envelope;
-    chappe_identity sender; /* verified 0: see the chunk */
-    int *descriptors;       /* -1: taken */
-    size_t descriptor_count;
-    size_t way_back_size; /* the sender's own address, where there is no connection */
-    uint8_t way_back[DETAILS_WAY_BACK_MAX];
+    uint64_t client;        /* which connection of a server; 0 = the only one */
 };
 
 /* Of a message that is being written: where it will be sent, and with what. */
@@ -51,15 +41,28 @@ struct reservation {
     int descriptors[CHAPPE_DESCRIPTORS_MAX];
 };
 
-struct message {
-    chappe_message body; /* first: this is what the caller sees */
-    struct store *store;
-    struct chunk *chunk;     /* NULL for an empty body */
-    struct details *details; /* NULL for a plain message */
-    struct message *next;    /* in a list: free, or set aside */
-    uint64_t sequence;
-    uint64_t client; /* which connection of a server; 0 = the only one */
+#define DETAILS_WAY_BACK_MAX 128
+
+/* What only some messages have. */
+struct details {
+    struct details *next; /* among the free ones */
+    struct envelope envelope;
+    chappe_identity sender; /* verified 0: see the chunk */
+    int *descriptors;       /* -1: taken; the room for them stays with the details */
+    size_t descriptor_count, descriptor_room;
     struct reservation *reservation; /* NULL for a received message */
+    size_t way_back_size;            /* the sender's own address, where there is no connection */
+    uint8_t way_back[DETAILS_WAY_BACK_MAX];
+};
+
+struct message {
+    chappe_message body;     /* first: this is what the caller sees */
+    struct chunk *chunk;     /* that the body lies in */
+    struct details *details; /* NULL for a plain message */
+    union {
+        struct message *next; /* set aside */
+        uint64_t sequence;    /* in the caller's hands */
+    };
 };
 
 /* Messages in order. */
@@ -73,11 +76,13 @@ struct store *store_create(void);
 /* The endpoint is gone; the store goes with its last message. NULL does nothing. */
 void store_close(struct store *store);
 
-/* A message for `size` bytes at `data` in `chunk` (may be NULL), which it then refers to. */
-struct message *message_create(struct store *store, struct chunk *chunk, void *data, size_t size);
+/* A message for `size` bytes at `data` in `chunk`, which it then refers to. */
+struct message *message_create(struct chunk *chunk, void *data, size_t size);
 /* Its details, made if needed; NULL without memory. */
 struct details *message_details(struct message *message);
 void message_release(struct message *message);
+/* message_release() for many, NULL ones skipped. */
+void message_release_batch(struct message **messages, size_t count);
 
 void message_append(struct message_list *list, struct message *message);
 /* Takes out `message`, which follows `before` (NULL: it is the first). */
@@ -96,30 +101,29 @@ void chunk_release(struct chunk *chunk); /* NULL does nothing */
 #define STORE_SCRATCH_SIZE ((size_t)1 << 20)
 uint8_t *store_scratch(struct store *store);
 
-/* More free messages; the first of them, NULL without memory. */
-struct message *store_refill(struct store *store);
+/* Makes more free messages. */
+bool store_refill(struct store *store);
 
 struct store {
-    struct message *free_messages;
+    struct message **free_messages; /* a stack: taking one touches no message */
+    size_t free_count, message_count;
     struct details *free_details;
     struct chunk *spare;
     size_t spare_count;
     struct message_block *blocks;
-    uint8_t *scratch; /* see store_scratch() */
-    uint64_t endpoint;  /* the number of the endpoint, for tokens */
-    bool has_way_back;  /* its messages can be replied to */
-    size_t in_hand; /* messages outside the free list, and chunks with a reader */
+    uint8_t *scratch;     /* see store_scratch() */
+    uint64_t endpoint;    /* the number of the endpoint, for tokens */
+    bool has_way_back;    /* its messages can be replied to */
+    struct chunk *shells; /* of mappings that are gone */
+    size_t in_hand;       /* chunks that something refers to */
     bool closed;
 };
 
 /* A message from the free list, to be filled in, without a call per message. */
 static inline struct message *store_take(struct store *store) {
-    struct message *message = store->free_messages;
-    if (message == NULL && (message = store_refill(store)) == NULL)
+    if (store->free_count == 0 && !store_refill(store))
         return NULL;
-    store->free_messages = message->next;
-    store->in_hand++;
-    return message;
+    return store->free_messages[--store->free_count];
 }
 
 #endif

@@ -31,6 +31,7 @@ static int call_ioctl(int fd, unsigned long request, void *argument) {
 }
 
 struct os_calls os_calls = {
+    .read = read,
     .preadv2 = preadv2,
     .pwritev2 = pwritev2,
     .sendmsg = sendmsg,
@@ -44,7 +45,6 @@ struct os_calls os_calls = {
     .getsockopt = getsockopt,
     .setsockopt = setsockopt,
     .shutdown = shutdown,
-    .getsockname = getsockname,
     .ppoll = ppoll,
     .pipe2 = pipe2,
     .openat = call_openat,
@@ -99,8 +99,17 @@ void os_close(int fd) {
         os_calls.close(fd); /* Linux frees the number even when it reports an error */
 }
 
+/* A signal can end it on network and user-space file systems. */
+static int open_again(int folder, const char *name, int flags, mode_t mode) {
+    int fd;
+    do
+        fd = result(os_calls.openat(folder, name, flags | O_CLOEXEC, mode));
+    while (fd == -EINTR);
+    return fd;
+}
+
 int os_open_path(const char *path) {
-    return result(os_calls.openat(AT_FDCWD, path, O_PATH | O_CLOEXEC, 0));
+    return open_again(AT_FDCWD, path, O_PATH, 0);
 }
 
 int os_duplicate(int fd) {
@@ -188,11 +197,10 @@ int os_map_sealed(int fd, uint64_t size, void **ret_memory) {
         return error;
     if (size == 0 || status.st_size < 0 || (uint64_t)status.st_size != size)
         return -EBADMSG;
-    /* Private and writable: a receiver that scribbles harms nobody but itself. */
-    void *memory = os_calls.mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-                                 MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    /* Not writable: populating a private writable mapping would copy every page. */
+    void *memory = os_calls.mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     if (memory == MAP_FAILED)
-        return -errno;
+        return errno == EAGAIN ? -ENOMEM : -errno; /* not “try again later”: memory is locked */
     *ret_memory = memory;
     return 0;
 }
@@ -212,17 +220,19 @@ int os_stat_of(int fd, struct stat *ret_status) {
 }
 
 int os_open_at(int folder, const char *name) {
-    return result(os_calls.openat(folder, name, O_PATH | O_CLOEXEC, 0));
+    return open_again(folder, name, O_PATH, 0);
 }
 
 int os_open_lock(int folder, const char *name, mode_t mode) {
-    return result(
-        os_calls.openat(folder, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode));
+    return open_again(folder, name, O_RDWR | O_CREAT | O_NOFOLLOW, mode);
 }
 
 int os_try_lock(int fd) {
-    int error = result(os_calls.flock(fd, LOCK_EX | LOCK_NB));
-    return error == -EINTR ? -EAGAIN : error;
+    int error;
+    do
+        error = result(os_calls.flock(fd, LOCK_EX | LOCK_NB));
+    while (error == -EINTR);
+    return error;
 }
 
 int os_remove(int folder, const char *name) {
@@ -244,7 +254,10 @@ int os_set_mode(int folder, const char *name, mode_t mode) {
 /* ---- the process ---- */
 
 int os_random(void *bytes, size_t size) {
-    ssize_t got = os_calls.getrandom(bytes, size, 0); /* up to 256 bytes come whole */
+    ssize_t got;
+    do
+        got = os_calls.getrandom(bytes, size, 0); /* up to 256 bytes come whole */
+    while (got < 0 && errno == EINTR);
     return got < 0 ? -errno : got == (ssize_t)size ? 0 : -EIO;
 }
 

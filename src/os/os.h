@@ -22,6 +22,7 @@
 
 /* The kernel as this library sees it: the C library's functions, -1 and errno. */
 struct os_calls {
+    ssize_t (*read)(int, void *, size_t);
     ssize_t (*preadv2)(int, const struct iovec *, int, off_t, int);
     ssize_t (*pwritev2)(int, const struct iovec *, int, off_t, int);
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
@@ -35,7 +36,6 @@ struct os_calls {
     int (*getsockopt)(int, int, int, void *, socklen_t *);
     int (*setsockopt)(int, int, int, const void *, socklen_t);
     int (*shutdown)(int, int);
-    int (*getsockname)(int, struct sockaddr *, socklen_t *);
     int (*ppoll)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
     int (*pipe2)(int *, int);
     int (*openat)(int, const char *, int, mode_t);
@@ -54,8 +54,7 @@ struct os_calls {
     int (*madvise)(void *, size_t, int);
     int (*epoll_create1)(int);
     int (*epoll_ctl)(int, int, int, struct epoll_event *);
-    int (*epoll_pwait2)(int, struct epoll_event *, int, const struct timespec *,
-                        const sigset_t *);
+    int (*epoll_pwait2)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
     int (*eventfd)(unsigned, int);
     int (*ioctl)(int, unsigned long, void *);
     ssize_t (*getrandom)(void *, size_t, unsigned);
@@ -109,7 +108,7 @@ void os_unmap(void *memory, size_t size);
 int os_wait(struct pollfd *items, size_t count, int64_t deadline);
 /* Sleeps; ends early if `fd` (may be -1) breaks, or with a signal. */
 void os_pause(int fd, int64_t ns);
-int os_watch_create(void); /* epoll */
+int os_watch_create(void);                                        /* epoll */
 int os_watch(int watch, int fd, uint32_t events, uint64_t tag);   /* adds */
 int os_rewatch(int watch, int fd, uint32_t events, uint64_t tag); /* changes */
 void os_unwatch(int watch, int fd);
@@ -126,10 +125,8 @@ int os_listen(int fd);
 int os_accept(int fd); /* does not wait: -EAGAIN */
 int os_connect(int fd, const struct sockaddr *name, socklen_t size);
 int os_finish_sending(int fd); /* SHUT_WR */
-int os_socket_name(int fd, struct sockaddr *ret_name, socklen_t *size);
 int os_peer_credentials(int fd, struct ucred *ret_peer);
 int os_socket_option(int fd, int level, int option, int value);
-int os_socket_type(int fd);  /* SOCK_…; -ENOTSOCK */
 int os_send_buffer(int fd);  /* SO_SNDBUF: how much memory may be unread */
 int os_socket_error(int fd); /* takes the pending error: 0 or a negative errno value */
 /* MSG_NOSIGNAL and MSG_CMSG_CLOEXEC are added. -EINTR does not come out. */

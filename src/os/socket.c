@@ -44,10 +44,6 @@ int os_finish_sending(int fd) {
     return result(os_calls.shutdown(fd, SHUT_WR));
 }
 
-int os_socket_name(int fd, struct sockaddr *ret_name, socklen_t *size) {
-    return result(os_calls.getsockname(fd, ret_name, size));
-}
-
 int os_peer_credentials(int fd, struct ucred *ret_peer) {
     socklen_t size = sizeof *ret_peer;
     return result(os_calls.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret_peer, &size));
@@ -60,12 +56,6 @@ int os_socket_option(int fd, int level, int option, int value) {
 static int ask(int fd, int option, int *ret_value) {
     socklen_t size = sizeof *ret_value;
     return result(os_calls.getsockopt(fd, SOL_SOCKET, option, ret_value, &size));
-}
-
-int os_socket_type(int fd) {
-    int type;
-    int error = ask(fd, SO_TYPE, &type);
-    return error < 0 ? error : type;
 }
 
 int os_send_buffer(int fd) {

@@ -69,8 +69,8 @@ void os_unwatch(int watch, int fd) {
 int os_watch_wait(int watch, struct epoll_event *ret_events, int count, int64_t deadline) {
     struct timespec span;
     for (;;) {
-        int ready = os_calls.epoll_pwait2(watch, ret_events, count, span_until(deadline, &span),
-                                          NULL);
+        int ready =
+            os_calls.epoll_pwait2(watch, ret_events, count, span_until(deadline, &span), NULL);
         if (ready > 0)
             return ready;
         if (ready == 0)
