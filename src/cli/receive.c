@@ -34,7 +34,7 @@ const struct option_row receive_options[] = {
      .kind = OPTION_FLAG,
      .offset = offsetof(struct receive_values, lines)},
     {.name = "json",
-     .summary = "write an object a line: size, type, priority, sender, sequence, time, "
+     .summary = "write an object a line: size, type, priority, sender, sequence, time, client, "
                 "descriptors, body (body_base64 where it is not UTF-8)",
      .kind = OPTION_FLAG,
      .offset = offsetof(struct receive_values, json)},

@@ -22,7 +22,8 @@ struct client {
     uint64_t number;
     struct client *next_ready;
     bool ready;  /* in the queue of those that may have a message at hand */
-    bool ended;  /* nothing more will come: to be dropped when it is empty */
+    bool ended;  /* it will send nothing more, but may still take replies */
+    bool gone;   /* to be dropped when what it sent before has been taken */
     bool paused; /* holds a reply: watched for room, not for input */
 };
 
@@ -194,46 +195,61 @@ static int accept_some(struct server *server) {
 
 /* ---- events ---- */
 
+/* Watches a client for what is of use now; that it hangs up is always told. */
 static void set_paused(struct server *server, struct client *client, bool paused) {
     struct interest interest;
-    client->carrier->functions->interest(client->carrier, &interest);
-    if (client->paused != paused)
-        os_rewatch(server->watch, interest.in, paused ? EPOLLOUT : EPOLLIN | EPOLLRDHUP,
-                   client->number);
     client->paused = paused;
+    if (client->gone)
+        return;
+    client->carrier->functions->interest(client->carrier, &interest);
+    uint32_t input = client->ended ? 0 : EPOLLIN | EPOLLRDHUP;
+    os_rewatch(server->watch, interest.in, paused ? EPOLLOUT : input, client->number);
 }
 
-/* Passes on what is held. False: the client is gone. */
-static bool pass_on(struct server *server, struct client *client) {
-    int error = client->carrier->functions->send(client->carrier, NULL, SEND_TRY);
-    if (error == 0)
-        set_paused(server, client, false);
-    return error == 0 || error == -EAGAIN;
-}
-
-static void end_client(struct server *server, struct client *client) {
+/* Nothing more can be done for it; what it sent before is still taken. */
+static void let_go(struct server *server, struct client *client) {
     struct interest interest;
     client->carrier->functions->interest(client->carrier, &interest);
-    client->ended = true;
-    os_unwatch(server->watch, interest.in); /* what it sent before is still taken */
+    os_unwatch(server->watch, interest.in);
+    client->gone = true;
     make_ready(server, client);
 }
 
-static void attend(struct server *server, struct client *client, uint32_t events) {
-    if (client->ended)
-        return;
-    if (client->paused) {
-        if (!pass_on(server, client))
-            end_client(server, client);
-        return;
-    }
-    if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) == 0)
-        return;
+/* Passes on what is held. */
+static void pass_on(struct server *server, struct client *client) {
+    int error = client->carrier->functions->send(client->carrier, NULL, SEND_TRY);
+    if (error == 0)
+        set_paused(server, client, false);
+    else if (error != -EAGAIN && error != -ENOBUFS && error != -ENOMEM)
+        set_paused(server, client, false); /* what was held is lost with the reader */
+}
+
+static void bring_in(struct server *server, struct client *client, uint32_t events) {
     int got = client->carrier->functions->receive(client->carrier, false);
-    if (got > 0)
+    if (got == -EAGAIN || got == -ENOMEM)
+        return;
+    if (got > 0) {
         make_ready(server, client);
-    else if (got != -EAGAIN && got != -ENOMEM)
-        end_client(server, client);
+    } else if (got == 0 && (events & (EPOLLHUP | EPOLLERR)) == 0) {
+        client->ended = true; /* half-closed: its replies are still owed */
+        set_paused(server, client, client->paused);
+        make_ready(server, client);
+    } else {
+        let_go(server, client);
+    }
+}
+
+static void attend(struct server *server, struct client *client, uint32_t events) {
+    if (client->gone)
+        return;
+    if (client->paused)
+        pass_on(server, client);
+    if (client->paused)
+        return;
+    if (!client->ended && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
+        bring_in(server, client, events);
+    else if (client->ended && (events & (EPOLLHUP | EPOLLERR)) != 0)
+        let_go(server, client);
 }
 
 int server_receive(struct server *server, chappe_deadline deadline) {
@@ -267,7 +283,7 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
         if (taken > 0) {
             struct interest interest;
             client->carrier->functions->interest(client->carrier, &interest);
-            if (interest.ready || client->ended)
+            if (interest.ready || client->ended || client->gone)
                 make_ready(server, client); /* at the end: the others come first */
             return taken;
         }
@@ -282,7 +298,7 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
         }
         if (taken < 0)
             cut_off(server);
-        if (taken < 0 || client->ended)
+        if (taken < 0 || client->gone)
             drop(server, client);
     }
     return 0;
@@ -310,10 +326,11 @@ struct carrier *server_client(struct server *server, uint64_t number) {
 void server_sent(struct server *server, uint64_t number) {
     struct client *client = find(server, number);
     struct interest interest;
-    if (client == NULL || client->ended)
+    if (client == NULL)
         return;
     client->carrier->functions->interest(client->carrier, &interest);
-    set_paused(server, client, interest.holding);
+    if (client->paused != interest.holding)
+        set_paused(server, client, interest.holding);
 }
 
 /* ---- making and ending ---- */

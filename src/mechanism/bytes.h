@@ -53,8 +53,10 @@ struct bytes {
     struct held *held;
     size_t progress; /* bytes of the current letter that are out */
     uint64_t sent;
-    size_t least, most; /* framed sizes so far */
-    uint64_t dropped;   /* messages that were held when the other side went away */
+    size_t least, most;     /* framed sizes so far */
+    uint64_t dropped_begun; /* bytes of them that were out */
+    bool dropped_vague;     /* whole messages may be among those bytes */
+    uint64_t dropped;       /* messages that were held when the other side went away */
 };
 
 extern const struct carrier_functions bytes_functions;

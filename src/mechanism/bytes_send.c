@@ -46,6 +46,8 @@ static int flush(struct bytes *bytes, bool block) {
         if (written < 0 && means_gone((int)written)) {
             bool begun = held->done > 0;
             bytes->dropped += held->messages;
+            bytes->dropped_begun = held->before + held->done;
+            bytes->dropped_vague = held->messages > 1 && begun;
             held_forget(held);
             return write_failed(bytes, (int)written, begun);
         }
@@ -145,6 +147,7 @@ static int hold_rest(struct bytes *bytes, const struct letter *letter, const str
     }
     held->size = size;
     held->done = 0;
+    held->before = bytes->progress;
     held->messages = 1;
     bytes->progress = 0;
     return 1;
@@ -361,23 +364,35 @@ static uint64_t most_lost(const struct bytes *bytes, bool *ret_exact) {
     return fits < bytes->sent ? fits : bytes->sent;
 }
 
+/* What the kernel holds unread, in messages, apart from the beginnings of those that are held
+ * or were dropped here. */
+static uint64_t count_in_kernel(const struct bytes *bytes, int unread, bool *ret_exact) {
+    uint64_t begun = bytes->dropped_begun;
+    if (held_is_full(bytes->held))
+        begun += bytes->held->before + bytes->held->done;
+    if (!bytes->io->measures)
+        begun = 0;
+    *ret_exact = true;
+    if (unread > 0 && (uint64_t)unread > begun)
+        return messages_in(bytes, (uint64_t)unread - begun, ret_exact);
+    return unread == 0 && bytes->reset && bytes->sent > 0 ? most_lost(bytes, ret_exact) : 0;
+}
+
 void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
     struct bytes *bytes = (struct bytes *)carrier;
-    chappe_undelivered left = {
-        .size = sizeof left, .count = bytes->dropped, .lost = bytes->dropped};
-    uint64_t held = held_is_full(bytes->held) ? bytes->held->messages : 0;
-    bool exact = true;
-    bool gone = is_gone(bytes);
+    chappe_undelivered left = {.size = sizeof left, .unread = count_unread(carrier)};
+    const struct held *held = held_is_full(bytes->held) ? bytes->held : NULL;
+    bool gone = is_gone(bytes), exact;
     /* A pipe that was ended cannot be asked any more. */
     int unread = bytes->sent == 0 ? 0 : bytes->out >= 0 ? bytes->io->unread(bytes) : -EBADF;
-    if (unread > 0 && bytes->sent > 0)
-        left.count += messages_in(bytes, (uint64_t)unread, &exact);
-    else if (bytes->reset && bytes->sent > 0)
-        left.count = most_lost(bytes, &exact);
-    left.count = left.count > held ? left.count : held;
-    if (gone || bytes->reset)
-        left.lost = left.count;
-    left.certainty = unread < 0 ? CHAPPE_UNKNOWN : exact ? CHAPPE_EXACTLY : CHAPPE_AT_MOST;
-    left.unread = count_unread(carrier);
+    left.count = bytes->dropped + (held != NULL ? held->messages : 0) +
+                 count_in_kernel(bytes, unread, &exact);
+    if (left.count > bytes->sent)
+        left.count = bytes->sent;
+    left.lost = gone || bytes->reset ? left.count : bytes->dropped;
+    bool vague = bytes->dropped_vague || (held != NULL && held->messages > 1 && held->done > 0);
+    left.certainty = unread < 0        ? CHAPPE_UNKNOWN
+                     : exact && !vague ? CHAPPE_EXACTLY
+                                       : CHAPPE_AT_MOST;
     *ret_undelivered = left;
 }

@@ -41,7 +41,7 @@ void held_close_descriptors(struct held *held) {
 
 void held_forget(struct held *held) {
     held_close_descriptors(held);
-    held->size = held->done = 0;
+    held->size = held->done = held->before = 0;
     held->messages = 0;
     if (held->capacity > HELD_WARM) {
         free(held->bytes);

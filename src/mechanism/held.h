@@ -12,6 +12,7 @@
 struct held {
     uint8_t *bytes;
     size_t capacity, size, done; /* [done .. size) is still to be written */
+    size_t before;               /* of the same message, what went out before it was held */
     uint64_t messages;           /* in it */
     size_t descriptor_count;
     int descriptors[CHAPPE_DESCRIPTORS_MAX]; /* duplicates, to go with the first byte */

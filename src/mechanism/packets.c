@@ -29,7 +29,8 @@ struct packets {
     size_t appetite;
     bool fresh; /* a packet is there that take() has not looked at (it may be empty) */
     bool ended;
-    bool reset;
+    bool reset;  /* the other side went away with unread packets of ours */
+    bool resets; /* and the receiver has to be told, once */
     struct arrivals arrivals;
     chappe_identity sender;
     size_t way_back_size;
@@ -165,9 +166,13 @@ static int packets_receive(struct carrier *carrier, bool block) {
     struct msghdr message = {.msg_control = control, .msg_controllen = sizeof control};
     size_t room;
     ssize_t got = receive_packet(packets, &message, block, &room);
+    if (got == -ECONNRESET && !packets->reset) {
+        /* Told before the packets that are still here: it is our turn after them. */
+        packets->reset = packets->resets = true;
+        got = receive_packet(packets, &message, block, &room);
+    }
     if (got == -EAGAIN)
         return -EAGAIN;
-    packets->reset |= got == -ECONNRESET;
     if (got < 0)
         return error_of((int)got, "%s: receiving", carrier->address);
     packets->sender = (chappe_identity){.size = sizeof packets->sender};
@@ -179,6 +184,8 @@ static int packets_receive(struct carrier *carrier, bool block) {
     }
     if (got == 0 && packets->use.connection && is_end(packets)) {
         packets->ended = true;
+        if (packets->resets)
+            return error_of(-ECONNRESET, "%s: receiving", carrier->address);
         return 0;
     }
     return look_at(packets, &message) > 0 ? 1 : -EAGAIN;
