@@ -31,7 +31,7 @@ static int claim(chappe_endpoint *endpoint, uint64_t mark) {
     return 0;
 }
 
-int endpoint_enter(chappe_endpoint *endpoint) {
+int endpoint_enter_slowly(chappe_endpoint *endpoint) {
     if (endpoint == NULL)
         return error_set(-EINVAL, "the endpoint is NULL");
     uint64_t mark = os_process_mark();
@@ -43,9 +43,7 @@ int endpoint_enter(chappe_endpoint *endpoint) {
                      endpoint->carrier->address);
 }
 
-int endpoint_check_deadline(chappe_deadline deadline) {
-    if (deadline == CHAPPE_NOW || deadline >= 1000000000)
-        return 0;
+int endpoint_refuse_deadline(chappe_deadline deadline) {
     return error_set(-EINVAL,
                      "deadline %lld is a span, not a moment: use chappe_in_ms(), "
                      "CHAPPE_NOW or CHAPPE_FOREVER",

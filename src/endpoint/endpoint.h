@@ -6,10 +6,12 @@
 #define ENDPOINT_ENDPOINT_H
 
 #include <chappe/chappe.h>
+#include <stdatomic.h>
 
 #include "base/log.h"
 #include "mechanism/mechanism.h"
 #include "message/message.h"
+#include "os/os.h"
 
 struct server;
 
@@ -48,9 +50,25 @@ struct chappe_endpoint {
 };
 
 /* ---- endpoint.c ---- */
+/* -ECHILD and so on, with a sentence; or makes this process the owner. */
+int endpoint_enter_slowly(chappe_endpoint *endpoint);
+int endpoint_refuse_deadline(chappe_deadline deadline);
+
 /* Every public call begins with this: is the handle there, and this process's to use? */
-int endpoint_enter(chappe_endpoint *endpoint);
-int endpoint_check_deadline(chappe_deadline deadline);
+static inline int endpoint_enter(chappe_endpoint *endpoint) {
+    /* Acquire: pairs with the release of the page in os_process_mark(). Relaxed: the mark
+     * orders nothing, it is only compared. */
+    _Atomic(uint64_t) *page = atomic_load_explicit(&os_mark_page, memory_order_acquire);
+    if (endpoint != NULL && page != NULL && endpoint->mark != 0 &&
+        endpoint->mark == atomic_load_explicit(page, memory_order_relaxed))
+        return 0;
+    return endpoint_enter_slowly(endpoint);
+}
+
+static inline int endpoint_check_deadline(chappe_deadline deadline) {
+    return deadline == CHAPPE_NOW || deadline >= 1000000000 ? 0
+                                                            : endpoint_refuse_deadline(deadline);
+}
 /* -EAGAIN or -ETIMEDOUT with a sentence; `what` such as "nothing to receive". */
 int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what);
 /* An endpoint around a carrier, which it then owns, also on failure. */

@@ -11,6 +11,7 @@
 #include "endpoint/endpoint.h"
 #include "endpoint/server.h"
 #include "endpoint/token.h"
+#include "mechanism/held.h"
 #include "os/os.h"
 
 #define PATIENT_ROUNDS 16
@@ -132,8 +133,7 @@ static int bring_in(chappe_endpoint *endpoint, chappe_deadline deadline) {
         return server_receive(endpoint->server, deadline);
     struct interest interest;
     for (;;) {
-        carrier->functions->interest(carrier, &interest);
-        bool block = deadline == CHAPPE_FOREVER && !interest.holding;
+        bool block = deadline == CHAPPE_FOREVER && !held_is_full(carrier->held);
         /* Who had to wait lately looks first: a read in vain costs more than a look. */
         if (block || endpoint->patience == 0 || deadline == CHAPPE_NOW) {
             int got = carrier->functions->receive(carrier, block);
@@ -143,6 +143,7 @@ static int bring_in(chappe_endpoint *endpoint, chappe_deadline deadline) {
         } else {
             endpoint->patience--;
         }
+        carrier->functions->interest(carrier, &interest);
         if (deadline == CHAPPE_NOW && !interest.holding)
             return endpoint_out_of_time(endpoint, -EAGAIN, "nothing to receive");
         int ready = wait_for_carrier(endpoint, &interest, deadline);

@@ -24,9 +24,8 @@ static int refused(const chappe_endpoint *endpoint, chappe_capability capability
             (*row)->row.support[capability] != CHAPPE_REFUSES && used < sizeof others)
             used += (size_t)snprintf(others + used, sizeof others - used, "%s%s://",
                                      used > 0 ? ", " : "", (*row)->row.scheme);
-    return error_set(-ENOTSUP, "%s: %s:// refuses %s; mechanisms that do not: %s",
-                     endpoint->carrier->address, endpoint->carrier->mechanism->row.scheme,
-                     chappe_capability_name(capability), others);
+    return error_set(-ENOTSUP, "%s: this mechanism refuses %s; mechanisms that do not: %s",
+                     endpoint->carrier->address, chappe_capability_name(capability), others);
 }
 
 static bool row_supports(const chappe_endpoint *endpoint, chappe_capability capability) {
@@ -118,7 +117,8 @@ int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
                  struct carrier **ret_carrier) {
     *ret_letter = (struct letter){.body = bytes, .size = size};
     *ret_carrier = endpoint->carrier;
-    chappe_settings read = {0};
+    chappe_settings read;
+    read.answers = NULL;
     if (settings != NULL) {
         int error = versioned_read(&read, sizeof read, SETTINGS_LEAST, settings, "chappe_settings");
         if (error < 0 || (error = check_settings(endpoint, &read)) < 0)

@@ -120,16 +120,6 @@ static int bytes_receive(struct carrier *carrier, bool block) {
 
 /* ---- taking out ---- */
 
-/* Is a whole short message at `at`? Then its head, else 0. */
-static uint32_t short_head(const uint8_t *at, size_t left, uint64_t limit) {
-    if (left < ENVELOPE_SHORT_SIZE)
-        return 0;
-    uint32_t head = number_get32(at);
-    uint8_t check = (uint8_t)(0xA5 ^ head >> 16 ^ head >> 24);
-    bool whole = left - ENVELOPE_SHORT_SIZE >= head >> 16 && head >> 16 <= limit;
-    return whole && (head & 0xFFFF) == (ENVELOPE_SHORT | (uint32_t)check << 8) ? head : 0;
-}
-
 /* Takes messages with the same head as the first. Where the next one begins is then known
  * without reading how large this one is, so that the processor need not wait for it. */
 static size_t take_run(struct bytes *bytes, uint32_t head, struct message **ret_messages,
@@ -159,8 +149,8 @@ static size_t take_short(struct bytes *bytes, struct message **ret_messages, siz
     uint64_t limit = bytes->carrier.terms.limit;
     size_t taken = 0;
     while (taken < count) {
-        uint32_t head =
-            short_head(bytes->chunk->bytes + bytes->start, bytes->end - bytes->start, limit);
+        uint32_t head = envelope_short_head(bytes->chunk->bytes + bytes->start,
+                                            bytes->end - bytes->start, limit);
         size_t run = head != 0 ? take_run(bytes, head, ret_messages + taken, count - taken) : 0;
         if (run == 0)
             break;
@@ -278,6 +268,8 @@ static void drop_unannounced(struct bytes *bytes) {
 static int bytes_take(struct carrier *carrier, struct message **ret_messages, size_t count) {
     struct bytes *bytes = (struct bytes *)carrier;
     size_t taken = 0;
+    if (!bytes->fresh)
+        return 0; /* nothing has come since the last look */
     int found = carrier_postponed(carrier);
     while (found >= 0 && taken < count && bytes->chunk != NULL) {
         if (carrier->terms.frame->has_envelope && bytes->skip == 0)
@@ -302,9 +294,9 @@ static void bytes_interest(const struct carrier *carrier, struct interest *ret_i
     const struct bytes *bytes = (const struct bytes *)carrier;
     *ret_interest = (struct interest){
         .in = bytes->in,
-        .out = carrier->sends || held_is_full(bytes->held) ? bytes->out : -1,
+        .out = carrier->sends || held_is_full(bytes->carrier.held) ? bytes->out : -1,
         .ready = carrier->postponed != 0 || (bytes->fresh && bytes->start < bytes->end),
-        .holding = held_is_full(bytes->held),
+        .holding = held_is_full(bytes->carrier.held),
     };
 }
 
@@ -323,7 +315,7 @@ static void bytes_close(struct carrier *carrier, bool owner) {
     close_descriptors(bytes);
     chunk_release(bytes->chunk);
     arrivals_free(&bytes->arrivals);
-    held_free(bytes->held);
+    held_free(bytes->carrier.held);
     carrier_end(carrier);
 }
 

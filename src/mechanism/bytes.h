@@ -50,7 +50,6 @@ struct bytes {
     struct arrivals arrivals;
 
     /* Going out. */
-    struct held *held;
     size_t progress; /* bytes of the current letter that are out */
     uint64_t sent;
     size_t least, most;     /* framed sizes so far */

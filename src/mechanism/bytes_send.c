@@ -33,9 +33,9 @@ static int write_failed(struct bytes *bytes, int error, bool begun) {
 
 /* Passes held output on. 0: all of it is out. */
 static int flush(struct bytes *bytes, bool block) {
-    if (!held_is_full(bytes->held))
+    if (!held_is_full(bytes->carrier.held))
         return 0;
-    struct held *held = bytes->held;
+    struct held *held = bytes->carrier.held;
     while (held->done < held->size) {
         struct iovec part = {.iov_base = held->bytes + held->done,
                              .iov_len = held->size - held->done};
@@ -131,7 +131,7 @@ static int give_up(struct bytes *bytes) {
 static int hold_rest(struct bytes *bytes, const struct letter *letter, const struct parts *parts) {
     struct iovec rest[3];
     int count = rest_of(parts, bytes->progress, rest);
-    struct held *held = held_make_room(&bytes->held, parts->total - bytes->progress);
+    struct held *held = held_make_room(&bytes->carrier.held, parts->total - bytes->progress);
     if (held == NULL && bytes->progress > 0)
         return give_up(bytes);
     if (held == NULL)
@@ -286,7 +286,7 @@ int bytes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     int error = flush(bytes, mode == SEND_BLOCK);
     if (error < 0)
         return error;
-    struct held *held = held_make_room(&bytes->held, GATHER_MOST);
+    struct held *held = held_make_room(&bytes->carrier.held, GATHER_MOST);
     if (held == NULL || bytes->progress > 0)
         return 0;
     uint64_t sent = bytes->sent, body_bytes = 0;
@@ -368,8 +368,8 @@ static uint64_t most_lost(const struct bytes *bytes, bool *ret_exact) {
  * or were dropped here. */
 static uint64_t count_in_kernel(const struct bytes *bytes, int unread, bool *ret_exact) {
     uint64_t begun = bytes->dropped_begun;
-    if (held_is_full(bytes->held))
-        begun += bytes->held->before + bytes->held->done;
+    if (held_is_full(bytes->carrier.held))
+        begun += bytes->carrier.held->before + bytes->carrier.held->done;
     if (!bytes->io->measures)
         begun = 0;
     *ret_exact = true;
@@ -381,7 +381,7 @@ static uint64_t count_in_kernel(const struct bytes *bytes, int unread, bool *ret
 void bytes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
     struct bytes *bytes = (struct bytes *)carrier;
     chappe_undelivered left = {.size = sizeof left, .unread = count_unread(carrier)};
-    const struct held *held = held_is_full(bytes->held) ? bytes->held : NULL;
+    const struct held *held = held_is_full(bytes->carrier.held) ? bytes->carrier.held : NULL;
     bool gone = is_gone(bytes), exact;
     /* A pipe that was ended cannot be asked any more. */
     int unread = bytes->sent == 0 ? 0 : bytes->out >= 0 ? bytes->io->unread(bytes) : -EBADF;

@@ -18,6 +18,7 @@ struct held {
     int descriptors[CHAPPE_DESCRIPTORS_MAX]; /* duplicates, to go with the first byte */
 };
 
+/* Is anything held? */
 static inline bool held_is_full(const struct held *held) {
     return held != NULL && held->size > 0;
 }

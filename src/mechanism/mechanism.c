@@ -24,9 +24,9 @@ int mechanism_find(const struct address *address, const struct mechanism **ret_m
             text_nearest(address->scheme, alias, &nearest);
     }
     if (nearest != NULL)
-        return error_set(-EPROTONOSUPPORT, "%s: no mechanism \"%s\"; did you mean %s://?",
+        return error_set(-EPROTONOSUPPORT, "%s: no mechanism “%s”; did you mean %s://?",
                          address->text, address->scheme, nearest);
-    return error_set(-EPROTONOSUPPORT, "%s: no mechanism \"%s\"; `chappe mechanisms` lists them",
+    return error_set(-EPROTONOSUPPORT, "%s: no mechanism “%s”; `chappe mechanisms` lists them",
                      address->text, address->scheme);
 }
 

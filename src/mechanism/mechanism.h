@@ -43,6 +43,7 @@ struct interest {
 };
 
 struct carrier;
+struct held;
 
 /* What a carrier does. None waits, but for SEND_BLOCK and receive() with `block`. A member
  * that is NULL is not supported. Errors are negative errno values with a sentence. */
@@ -98,6 +99,7 @@ struct carrier {
     void *name;              /* what it serves under, if it has to be given up: by release_name() */
     void (*release_name)(void *name, bool owner);
     uint64_t clients_most; /* of a listening carrier; 0 = as many as descriptors allow */
+    struct held *held;     /* output that was taken over (held.h); NULL until needed */
     int postponed;         /* an error that is to be told by the next take(), and its sentence */
     char *postponed_text;
     uint64_t descriptors_closed;

@@ -36,7 +36,6 @@ struct packets {
     size_t way_back_size;
     uint8_t way_back[DETAILS_WAY_BACK_MAX];
 
-    struct held *held;
     int file; /* the body of a letter that will be tried again; -1 */
     uint64_t sent;
     uint64_t dropped;
@@ -100,7 +99,8 @@ static bool is_stranger(const struct packets *packets) {
 static void forget_packet(struct packets *packets) {
     packets->start = packets->end;
     packets->fresh = false;
-    packets->carrier.descriptors_closed += arrivals_drop(&packets->arrivals);
+    if (packets->arrivals.count > 0 || packets->arrivals.cut)
+        packets->carrier.descriptors_closed += arrivals_drop(&packets->arrivals);
 }
 
 /* What is known of a packet besides its bytes. Result: 1, or 0 if it is refused. */
@@ -262,6 +262,25 @@ static int complete(struct packets *packets, const uint8_t *at, const struct fra
     return error < 0 ? error : give_descriptors(packets, announced, has_file, details);
 }
 
+/* The common case: a packet that is one plain message of a connection. */
+static struct message *take_plain(struct packets *packets) {
+    const struct terms *terms = &packets->carrier.terms;
+    size_t have = packets->end - packets->start;
+    uint8_t *at = packets->chunk->bytes + packets->start;
+    if (!terms->frame->has_envelope || packets->sender.verified != 0 || packets->arrivals.count > 0)
+        return NULL;
+    uint32_t head = envelope_short_head(at, have, terms->limit);
+    if (head == 0 || (head >> 16) + ENVELOPE_SHORT_SIZE != have)
+        return NULL;
+    struct message *message =
+        message_create(packets->chunk, at + ENVELOPE_SHORT_SIZE, have - ENVELOPE_SHORT_SIZE);
+    if (message == NULL)
+        return NULL; /* take_one() says so */
+    packets->start = packets->end;
+    packets->fresh = false;
+    return message;
+}
+
 /* One message of the packet. 0: the packet is used up. */
 static int take_one(struct packets *packets, struct message **ret_message) {
     const struct terms *terms = &packets->carrier.terms;
@@ -312,8 +331,15 @@ static int refuse(struct packets *packets, int error) {
 static int packets_take(struct carrier *carrier, struct message **ret_messages, size_t count) {
     struct packets *packets = (struct packets *)carrier;
     size_t taken = 0;
+    if (!packets->fresh && carrier->postponed == 0)
+        return 0;
     int found = carrier_postponed(carrier);
     while (found >= 0 && packets->fresh && taken < count) {
+        struct message *plain = take_plain(packets);
+        if (plain != NULL) {
+            ret_messages[taken++] = plain;
+            break;
+        }
         found = take_one(packets, ret_messages + taken);
         if (found < 0)
             found = refuse(packets, found);
@@ -336,7 +362,7 @@ static void packets_interest(const struct carrier *carrier, struct interest *ret
         .in = packets->fd,
         .out = packets->use.by_address ? -1 : packets->fd, /* every asker has its own queue */
         .ready = packets->fresh || carrier->postponed != 0,
-        .holding = held_is_full(packets->held),
+        .holding = held_is_full(packets->carrier.held),
     };
 }
 
@@ -356,7 +382,7 @@ static int send_failed(struct packets *packets, int error, const struct letter *
 }
 
 static int flush(struct packets *packets, bool block) {
-    struct held *held = packets->held;
+    struct held *held = packets->carrier.held;
     if (!held_is_full(held))
         return 0;
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
@@ -375,7 +401,7 @@ static int flush(struct packets *packets, bool block) {
 /* Takes a packet over whole. */
 static int hold(struct packets *packets, const struct letter *letter, const struct iovec *parts) {
     size_t size = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len;
-    struct held *held = held_make_room(&packets->held, size);
+    struct held *held = held_make_room(&packets->carrier.held, size);
     if (held == NULL)
         return error_of(-ENOMEM, "%s: %zu bytes", packets->carrier.address, size);
     int error = held_take_descriptors(held, packets->carrier.address, letter);
@@ -402,6 +428,30 @@ static int join_small(struct iovec parts[3], uint8_t small[SMALL_MOST]) {
     parts[0] = (struct iovec){.iov_base = small, .iov_len = total};
     parts[1].iov_len = parts[2].iov_len = 0;
     return 1;
+}
+
+/* The common case: a small plain message over a connection. */
+static int send_small(struct packets *packets, const struct letter *letter, bool block) {
+    uint8_t small[SMALL_MOST];
+    size_t head = envelope_write_short(letter->size, small);
+    if (letter->size > 0)
+        memcpy(small + head, letter->body, letter->size);
+    ssize_t sent = os_send_bytes(packets->fd, small, head + letter->size, block);
+    if (sent == -EAGAIN)
+        return -EAGAIN;
+    if (sent < 0)
+        return send_failed(packets, (int)sent, letter);
+    packets->sent++;
+    return 1;
+}
+
+static bool is_small(const struct packets *packets, const struct letter *letter,
+                     enum send_mode mode) {
+    const struct terms *terms = &packets->carrier.terms;
+    return letter->size + ENVELOPE_SHORT_SIZE <= SMALL_MOST && letter->size <= terms->limit &&
+           terms->frame->has_envelope && !terms->checksum && letter->to == NULL &&
+           letter->descriptor_count == 0 && mode != SEND_KEEP &&
+           envelope_is_plain(&letter->envelope);
 }
 
 /* Sends an envelope and a body as one packet. -EMSGSIZE comes out without a sentence. */
@@ -479,6 +529,8 @@ static int packets_send(struct carrier *carrier, const struct letter *letter, en
     int error = flush(packets, mode == SEND_BLOCK);
     if (error < 0 || letter == NULL)
         return error;
+    if (is_small(packets, letter, mode))
+        return send_small(packets, letter, mode == SEND_BLOCK);
     if (letter->size == 0 && !terms->frame->holds_empty && packets->use.connection)
         return error_set(-EINVAL,
                          "%s: frame=%s cannot tell an empty message from the end; the other "
@@ -517,7 +569,7 @@ static void packets_undelivered(struct carrier *carrier, chappe_undelivered *ret
     int unread = packets->sent > 0 ? os_socket_unread(packets->fd) : 0;
     if (packets->use.connection && packets->sent > 0)
         packets->reset |= os_socket_error(packets->fd) == -ECONNRESET;
-    if (held_is_full(packets->held))
+    if (held_is_full(packets->carrier.held))
         left.count++;
     if (unread > 0 || packets->reset)
         left.count = packets->sent;
@@ -542,7 +594,7 @@ static void packets_close(struct carrier *carrier, bool owner) {
     os_close(packets->file);
     chunk_release(packets->chunk);
     arrivals_free(&packets->arrivals);
-    held_free(packets->held);
+    held_free(packets->carrier.held);
     carrier_end(carrier);
 }
 

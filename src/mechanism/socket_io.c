@@ -22,6 +22,8 @@ static ssize_t socket_io_read(struct bytes *bytes, void *to, size_t size, bool b
 
 static ssize_t socket_io_write(struct bytes *bytes, const struct iovec *parts, int count,
                                const int *descriptors, size_t descriptor_count, bool block) {
+    if (count == 1 && descriptor_count == 0)
+        return os_send_bytes(bytes->out, parts[0].iov_base, parts[0].iov_len, block);
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
     struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)parts,
                              .msg_iovlen = (size_t)count};

@@ -132,7 +132,7 @@ static int connect_named(const struct opening *opening, const struct unix_option
     os_close(fd);
     if (error == -ENOENT || error == -ECONNREFUSED)
         return error_set(error, "%s: nobody is there (%s)", opening->address->text,
-                         error == -ENOENT ? "no such socket" : "its server is gone");
+                         error == -ENOENT ? "no such socket" : "nobody serves it");
     if (error == -EPROTOTYPE)
         return error_set(error, "%s: the server's socket is of another type= than %s",
                          opening->address->text,

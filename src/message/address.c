@@ -150,9 +150,9 @@ static int unknown_option(const struct address *address, const char *name, const
         text_nearest(name, owned[i], &best);
     }
     if (best != NULL)
-        return error_set(-EINVAL, "%s: no option \"%s\"; did you mean \"%s\"?", address->text, name,
+        return error_set(-EINVAL, "%s: no option “%s”; did you mean “%s”?", address->text, name,
                          best);
-    return error_set(-EINVAL, "%s: no option \"%s\"; see `chappe help %s`", address->text, name,
+    return error_set(-EINVAL, "%s: no option “%s”; see `chappe help %s`", address->text, name,
                      address->scheme);
 }
 

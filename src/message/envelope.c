@@ -27,12 +27,6 @@ enum tag {
 
 /* ---- writing ---- */
 
-bool envelope_is_plain(const struct envelope *envelope) {
-    return envelope->type == 0 && envelope->priority == 0 && envelope->kind == ENVELOPE_MESSAGE &&
-           envelope->descriptors == 0 && !envelope->has_time && envelope->correlation == 0 &&
-           envelope->body_file == 0;
-}
-
 static uint8_t *put_field(uint8_t *to, enum tag tag, uint8_t size, uint64_t value) {
     uint8_t bytes[8];
     number_put64(bytes, value);

@@ -77,7 +77,11 @@ struct envelope {
 };
 
 /* Is there anything in it that the short form cannot say? */
-bool envelope_is_plain(const struct envelope *envelope);
+static inline bool envelope_is_plain(const struct envelope *envelope) {
+    return envelope->type == 0 && envelope->priority == 0 && envelope->kind == ENVELOPE_MESSAGE &&
+           envelope->descriptors == 0 && !envelope->has_time && envelope->correlation == 0 &&
+           envelope->body_file == 0;
+}
 
 /* Writes the header and the metadata for a body of `size` bytes. With `checksum`, the
  * body is read. Result: how many bytes, at most ENVELOPE_HEAD_MAX. */
@@ -89,6 +93,16 @@ static inline size_t envelope_write_short(size_t size, uint8_t *ret_head) {
     number_put32(ret_head, ENVELOPE_SHORT | (uint32_t)(0xA5 ^ low ^ high) << 8 |
                                (uint32_t)low << 16 | (uint32_t)high << 24);
     return ENVELOPE_SHORT_SIZE;
+}
+
+/* Is a whole short message at `at`, with a body of at most `limit`? Then its head, else 0. */
+static inline uint32_t envelope_short_head(const uint8_t *at, size_t left, uint64_t limit) {
+    if (left < ENVELOPE_SHORT_SIZE)
+        return 0;
+    uint32_t head = number_get32(at);
+    uint8_t check = (uint8_t)(0xA5 ^ head >> 16 ^ head >> 24);
+    bool whole = left - ENVELOPE_SHORT_SIZE >= head >> 16 && head >> 16 <= limit;
+    return whole && (head & 0xFFFF) == (ENVELOPE_SHORT | (uint32_t)check << 8) ? head : 0;
 }
 
 /* Reads an envelope from the start of `bytes`. Result: 1, and *ret_head is its size and

@@ -34,6 +34,7 @@ struct os_calls os_calls = {
     .read = read,
     .preadv2 = preadv2,
     .pwritev2 = pwritev2,
+    .send = send,
     .sendmsg = sendmsg,
     .recvmsg = recvmsg,
     .socket = socket,
@@ -273,7 +274,7 @@ static void *map_page(int flags) {
 
 /* The page of the mark: the one piece of process-wide state of the library. Made once,
  * by whoever's compare-and-swap is first; the kernel wipes it in a forked child. */
-static _Atomic(_Atomic(uint64_t) *) mark_page;
+_Atomic(_Atomic(uint64_t) *) os_mark_page;
 
 static _Atomic(uint64_t) *mark_page_make(void) {
     _Atomic(uint64_t) *page = map_page(MAP_PRIVATE);
@@ -285,7 +286,7 @@ static _Atomic(uint64_t) *mark_page_make(void) {
     }
     _Atomic(uint64_t) *first = NULL;
     /* Release: who sees the pointer finds a page that is wiped on fork behind it. */
-    if (atomic_compare_exchange_strong_explicit(&mark_page, &first, page, memory_order_release,
+    if (atomic_compare_exchange_strong_explicit(&os_mark_page, &first, page, memory_order_release,
                                                 memory_order_acquire))
         return page;
     os_unmap(page, sizeof(uint64_t));
@@ -303,7 +304,7 @@ static uint64_t mark_draw(void) {
 
 uint64_t os_process_mark(void) {
     /* Acquire: pairs with the release in mark_page_make(). */
-    _Atomic(uint64_t) *page = atomic_load_explicit(&mark_page, memory_order_acquire);
+    _Atomic(uint64_t) *page = atomic_load_explicit(&os_mark_page, memory_order_acquire);
     if (page == NULL && (page = mark_page_make()) == NULL)
         return 0;
     /* Relaxed: the mark orders nothing, it is only compared. */

@@ -25,6 +25,7 @@ struct os_calls {
     ssize_t (*read)(int, void *, size_t);
     ssize_t (*preadv2)(int, const struct iovec *, int, off_t, int);
     ssize_t (*pwritev2)(int, const struct iovec *, int, off_t, int);
+    ssize_t (*send)(int, const void *, size_t, int);
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
     ssize_t (*recvmsg)(int, struct msghdr *, int);
     int (*socket)(int, int, int);
@@ -131,6 +132,7 @@ int os_send_buffer(int fd);  /* SO_SNDBUF: how much memory may be unread */
 int os_socket_error(int fd); /* takes the pending error: 0 or a negative errno value */
 /* MSG_NOSIGNAL and MSG_CMSG_CLOEXEC are added. -EINTR does not come out. */
 ssize_t os_send(int fd, const struct msghdr *message, bool block);
+ssize_t os_send_bytes(int fd, const void *bytes, size_t size, bool block); /* costs less */
 ssize_t os_receive(int fd, struct msghdr *message, bool block);
 
 /* ---- names in the file system, relative to a folder from os_open_path() ---- */
@@ -147,6 +149,8 @@ int os_set_mode(int folder, const char *name, mode_t mode);
 /* ---- the process ---- */
 int os_random(void *bytes, size_t size); /* up to 256 */
 uid_t os_uid(void);
+/* The page behind os_process_mark(), NULL until it is asked for the first time. */
+extern _Atomic(_Atomic(uint64_t) *) os_mark_page;
 /* A number of this process that differs in a forked child (MADV_WIPEONFORK: no system
  * call to find out). 0 only if the kernel refuses the page. Thread-safe. */
 uint64_t os_process_mark(void);

@@ -79,6 +79,15 @@ ssize_t os_send(int fd, const struct msghdr *message, bool block) {
     return sent < 0 ? -errno : sent;
 }
 
+ssize_t os_send_bytes(int fd, const void *bytes, size_t size, bool block) {
+    int flags = MSG_NOSIGNAL | (block ? 0 : MSG_DONTWAIT);
+    ssize_t sent;
+    do
+        sent = os_calls.send(fd, bytes, size, flags);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
 ssize_t os_receive(int fd, struct msghdr *message, bool block) {
     int flags = MSG_CMSG_CLOEXEC | (block ? 0 : MSG_DONTWAIT);
     ssize_t got;

@@ -30,8 +30,8 @@ ssize_t os_read(int fd, struct os_abilities *abilities, void *bytes, size_t size
             if (error < 0)
                 return error;
         }
-        ssize_t got = flags == 0 ? os_calls.read(fd, bytes, size)
-                                 : os_calls.preadv2(fd, &part, 1, -1, flags);
+        ssize_t got =
+            flags == 0 ? os_calls.read(fd, bytes, size) : os_calls.preadv2(fd, &part, 1, -1, flags);
         if (got >= 0)
             return got;
         if (errno == EOPNOTSUPP && flags != 0)
