@@ -4,7 +4,7 @@
 #ifndef BASE_ERROR_H
 #define BASE_ERROR_H
 
-#define ERROR_TEXT_SIZE 512
+#define ERROR_TEXT_SIZE 4608 /* the longest address, and what is wrong with it */
 
 /* Keeps the sentence and returns `code`, so that a failure reads
  *     return error_set(-EMSGSIZE, "%s: …", address);

@@ -137,6 +137,9 @@ void help_command(const struct command *command, struct output *output) {
 static void help_nearer(const char *typed, const char *name, const char **nearest, size_t *least) {
     size_t distance = name != NULL ? text_distance(typed, name) : SIZE_MAX;
 
+    if (name != NULL && strlen(typed) >= 2 && strncmp(typed, name, strlen(typed)) == 0) {
+        distance = 0; /* the beginning of a name is as near as can be */
+    }
     if (distance < *least) {
         *least = distance;
         *nearest = name;

@@ -120,6 +120,7 @@ int endpoint_create(struct carrier *carrier, struct store *store, chappe_endpoin
         endpoint->number = (uint64_t)os_now() ^ (uint64_t)(uintptr_t)endpoint << 16;
         endpoint->correlation = OWN_CORRELATIONS;
         endpoint->pollable.watch = endpoint->pollable.bell = -1;
+        store->owner = endpoint;
         store->endpoint = endpoint->number;
         store->has_way_back = carrier->sends;
         error = own(endpoint);

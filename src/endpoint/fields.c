@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/versioned.h"
+#include "endpoint/server.h"
 #include "endpoint/token.h"
 
 static const struct message *inside(const chappe_message *message) {
@@ -106,6 +107,8 @@ int chappe_token_of(const chappe_message *message, chappe_token *ret_token) {
         token.way_back_size = (uint8_t)details->way_back_size;
         memcpy(token.way_back, details->way_back, details->way_back_size);
     }
+    if (store->owner != NULL && store->owner->server != NULL)
+        server_owe(store->owner->server, token.client);
     memset(ret_token, 0, sizeof *ret_token);
     memcpy(ret_token, &token, sizeof token);
     return 0;

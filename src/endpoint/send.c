@@ -218,7 +218,7 @@ int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
         endpoint->numbers.sent_bytes += size;
     }
     if (carrier != endpoint->carrier && carrier != NULL)
-        server_sent(endpoint->server, carrier->client);
+        server_sent(endpoint->server, carrier->client, error == 0);
     if (endpoint->pollable.armed)
         pollable_settle(endpoint);
     return error;

@@ -21,10 +21,12 @@ struct client {
     struct carrier *carrier;
     uint64_t number;
     struct client *next_ready;
-    bool ready;  /* in the queue of those that may have a message at hand */
-    bool ended;  /* it will send nothing more, but may still take replies */
-    bool gone;   /* to be dropped when what it sent before has been taken */
-    bool paused; /* holds a reply: watched for room, not for input */
+    struct client *next_ended;
+    uint64_t owed; /* tokens taken and not answered */
+    bool ready;    /* in the queue of those that may have a message at hand */
+    bool ended;    /* it will send nothing more, but may still take replies */
+    bool gone;     /* to be dropped when what it sent before has been taken */
+    bool paused;   /* holds a reply: watched for room, not for input */
 };
 
 struct server {
@@ -37,6 +39,7 @@ struct server {
     size_t client_count;
     uint64_t clients_ever;
     struct client *first_ready, *last_ready;
+    struct client *first_ended;  /* half-closed: they may still be owed replies */
     uint64_t descriptors_closed; /* by clients that have gone */
 };
 
@@ -85,6 +88,14 @@ static void watch_listener(struct server *server) {
         server->full = false;
 }
 
+static void leave_ended(struct server *server, const struct client *client) {
+    struct client **link = &server->first_ended;
+    while (*link != NULL && *link != client)
+        link = &(*link)->next_ended;
+    if (*link != NULL)
+        *link = client->next_ended;
+}
+
 /* Takes a client that is not in the queue out of the server. */
 static void drop(struct server *server, struct client *client) {
     struct interest interest;
@@ -97,6 +108,8 @@ static void drop(struct server *server, struct client *client) {
     client->carrier->functions->close(client->carrier, true);
     server->slots[client->number & (SLOTS_MOST - 1)] = NULL;
     server->client_count--;
+    if (client->ended)
+        leave_ended(server, client);
     free(client);
     if (server->full)
         watch_listener(server);
@@ -224,36 +237,53 @@ static void pass_on(struct server *server, struct client *client) {
         set_paused(server, client, false); /* what was held is lost with the reader */
 }
 
-static void bring_in(struct server *server, struct client *client, uint32_t events) {
+/* 0, or an error that is ours and not the client's. */
+static int bring_in(struct server *server, struct client *client, uint32_t events) {
     int got = client->carrier->functions->receive(client->carrier, false);
-    if (got == -EAGAIN || got == -ENOMEM)
-        return;
+    if (got == -EAGAIN)
+        return 0;
+    if (got == -ENOMEM)
+        return got;
     if (got > 0) {
         make_ready(server, client);
     } else if (got == 0 && (events & (EPOLLHUP | EPOLLERR)) == 0) {
         client->ended = true; /* half-closed: its replies are still owed */
+        client->next_ended = server->first_ended;
+        server->first_ended = client;
         set_paused(server, client, client->paused);
         make_ready(server, client);
     } else {
         let_go(server, client);
     }
+    return 0;
 }
 
-static void attend(struct server *server, struct client *client, uint32_t events) {
+void server_tidy(struct server *server) {
+    for (struct client *client = server->first_ended, *next; client != NULL; client = next) {
+        next = client->next_ended;
+        if (client->owed == 0 && !client->paused && !client->ready && !client->gone &&
+            !store_serves(server->endpoint->store, client->number))
+            drop(server, client);
+    }
+}
+
+static int attend(struct server *server, struct client *client, uint32_t events) {
     if (client->gone)
-        return;
+        return 0;
     if (client->paused)
         pass_on(server, client);
     if (client->paused)
-        return;
+        return 0;
     if (!client->ended && (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0)
-        bring_in(server, client, events);
-    else if (client->ended && (events & (EPOLLHUP | EPOLLERR)) != 0)
+        return bring_in(server, client, events);
+    if (client->ended && (events & (EPOLLHUP | EPOLLERR)) != 0)
         let_go(server, client);
+    return 0;
 }
 
 int server_receive(struct server *server, chappe_deadline deadline) {
     struct epoll_event events[EVENTS_MOST];
+    server_tidy(server);
     int count = os_watch_wait(server->watch, events, EVENTS_MOST, deadline);
     if (count == -EAGAIN || count == -ETIMEDOUT)
         return endpoint_out_of_time(server->endpoint, count, "nothing to receive");
@@ -264,13 +294,12 @@ int server_receive(struct server *server, chappe_deadline deadline) {
         struct client *client = NULL;
         if (events[i].data.u64 != TAG_LISTENER)
             client = find(server, events[i].data.u64);
+        int error = 0;
         if (client != NULL)
-            attend(server, client, events[i].events);
-        else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES) {
-            int error = accept_some(server);
-            if (error < 0)
-                result = error;
-        }
+            error = attend(server, client, events[i].events);
+        else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES)
+            error = accept_some(server);
+        result = error < 0 ? error : result;
     }
     return result;
 }
@@ -287,14 +316,9 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
                 make_ready(server, client); /* at the end: the others come first */
             return taken;
         }
-        if (taken == -ENOMEM) {
+        if (taken == -ENOMEM || taken == -EMFILE) { /* our own shortage, not the client's fault */
             make_ready(server, client);
             return taken;
-        }
-        if (taken == -EMFILE) { /* our own shortage, not the client's fault */
-            log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s", error_text());
-            make_ready(server, client);
-            continue;
         }
         if (taken < 0)
             cut_off(server);
@@ -318,16 +342,24 @@ int server_watch(const struct server *server) {
 
 /* ---- replies ---- */
 
+void server_owe(struct server *server, uint64_t number) {
+    struct client *client = find(server, number);
+    if (client != NULL)
+        client->owed++;
+}
+
 struct carrier *server_client(struct server *server, uint64_t number) {
     struct client *client = find(server, number);
     return client != NULL ? client->carrier : NULL;
 }
 
-void server_sent(struct server *server, uint64_t number) {
+void server_sent(struct server *server, uint64_t number, bool sent) {
     struct client *client = find(server, number);
     struct interest interest;
     if (client == NULL)
         return;
+    if (sent && client->owed > 0)
+        client->owed--;
     client->carrier->functions->interest(client->carrier, &interest);
     if (client->paused != interest.holding)
         set_paused(server, client, interest.holding);

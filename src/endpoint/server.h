@@ -23,8 +23,12 @@ int server_watch(const struct server *server);   /* the epoll descriptor of all 
 
 /* The carrier of a client, NULL if it has gone. */
 struct carrier *server_client(struct server *server, uint64_t number);
-/* A letter was sent to it, and perhaps held. */
-void server_sent(struct server *server, uint64_t number);
+/* A token for one of its messages was taken: a reply may follow. */
+void server_owe(struct server *server, uint64_t number);
+/* Lets clients go that have ended their sending and to whom nothing is owed any more. */
+void server_tidy(struct server *server);
+/* A letter to it was sent, and perhaps held; or was not. */
+void server_sent(struct server *server, uint64_t number, bool sent);
 
 /* Adds up what clients have not taken; passes on what can go on. */
 void server_undelivered(struct server *server, chappe_undelivered *ret_undelivered);

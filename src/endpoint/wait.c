@@ -63,6 +63,8 @@ static int look_at_endpoint(chappe_wait_item *item, const chappe_filter *filter,
     }
     if (error < 0)
         return error;
+    if (endpoint->server != NULL)
+        server_tidy(endpoint->server);
     endpoint_interest(endpoint, &interest);
     watched->holding = interest.holding;
     if ((item->events & CHAPPE_READABLE) != 0) {

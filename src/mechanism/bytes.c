@@ -283,6 +283,11 @@ static int bytes_take(struct carrier *carrier, struct message **ret_messages, si
     }
     bytes->fresh = taken == count || found < 0;
     drop_unannounced(bytes);
+    if (bytes->ended && bytes->start == bytes->end) {
+        chunk_release(bytes->chunk); /* only the messages in it keep it */
+        bytes->chunk = NULL;
+        bytes->start = bytes->end = 0;
+    }
     if (found < 0 && taken == 0)
         return found;
     if (found < 0)

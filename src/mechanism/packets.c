@@ -15,6 +15,7 @@
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_MOST ((size_t)512 << 10)
 #define SMALL_MOST 1024                 /* an envelope and a body that are copied together */
+#define READ_MOST ((uint64_t)4 << 20)   /* of a body file; larger ones are mapped */
 #define INLINE_MOST ((size_t)128 << 10) /* below the usual net.core.wmem_default of 208 KiB */
 
 struct packets {
@@ -184,6 +185,9 @@ static int packets_receive(struct carrier *carrier, bool block) {
     }
     if (got == 0 && packets->use.connection && is_end(packets)) {
         packets->ended = true;
+        chunk_release(packets->chunk); /* only the messages in it keep it */
+        packets->chunk = NULL;
+        packets->start = packets->end = 0;
         if (packets->resets)
             return error_of(-ECONNRESET, "%s: receiving", carrier->address);
         return 0;
@@ -193,38 +197,63 @@ static int packets_receive(struct carrier *carrier, bool block) {
 
 /* ---- taking out ---- */
 
-/* The body came as a file, the last of `announced` descriptors: puts a chunk over it in the
- * place of the packet's bytes. The descriptor stays where it is. */
-static int map_body(struct packets *packets, size_t announced, uint64_t size,
-                    struct message *message) {
-    const struct arrivals *arrivals = &packets->arrivals;
+static int body_failed(const struct packets *packets, int error, uint64_t size) {
     const char *name = packets->carrier.address;
-    if (arrivals->count < announced)
-        return 0; /* arrivals_give() says why */
-    void *memory = NULL;
-    int error = os_map_sealed(arrivals->descriptors[announced - 1], size, &memory);
     if (error == -EPERM)
         return error_set(-EBADMSG, "%s: a body in a file that is not sealed against change", name);
     if (error == -EBADMSG)
         return error_set(-EBADMSG, "%s: a body in a file of another size than announced (%llu)",
                          name, (unsigned long long)size);
-    if (error < 0)
-        return error_of(error, "%s: mapping a body of %llu bytes", name, (unsigned long long)size);
-    struct chunk *chunk = chunk_of_mapping(packets->carrier.store, memory, (size_t)size);
-    if (chunk == NULL) {
-        os_unmap(memory, (size_t)size);
-        return error_of(-ENOMEM, "%s", name);
+    return error_of(error, "%s: a body of %llu bytes in a file", name, (unsigned long long)size);
+}
+
+/* A chunk with the bytes of a body file: read, which up to a size costs less than the page
+ * faults of a mapping, or mapped. */
+static int chunk_of_file(struct packets *packets, int fd, uint64_t size, struct chunk **ret_chunk) {
+    struct carrier *carrier = &packets->carrier;
+    void *memory = NULL;
+    struct chunk *chunk = NULL;
+    int error;
+    if (size <= READ_MOST) {
+        if ((chunk = carrier_chunk(carrier, (size_t)size)) == NULL)
+            return -ENOMEM;
+        error = os_read_sealed(fd, chunk->bytes, (size_t)size);
+        if (error < 0)
+            chunk_release(chunk);
+    } else if ((error = os_map_sealed(fd, size, &memory)) == 0) {
+        chunk = chunk_of_mapping(carrier->store, memory, (size_t)size);
+        if (chunk == NULL) {
+            os_unmap(memory, (size_t)size);
+            return error_of(-ENOMEM, "%s", carrier->address);
+        }
+        chunk->sender = carrier->peer;
+        chunk->client = carrier->client;
     }
-    chunk->sender = packets->carrier.peer;
-    chunk->client = packets->carrier.client;
+    if (error < 0)
+        return body_failed(packets, error, size);
+    *ret_chunk = chunk;
+    return 0;
+}
+
+/* The body came as a file, the last of `announced` descriptors: puts a chunk of it in the
+ * place of the packet's bytes. The descriptor stays where it is. */
+static int fetch_body(struct packets *packets, size_t announced, uint64_t size,
+                      struct message *message) {
+    const struct arrivals *arrivals = &packets->arrivals;
+    struct chunk *chunk = NULL;
+    if (arrivals->count < announced)
+        return 0; /* arrivals_give() says why */
+    int error = chunk_of_file(packets, arrivals->descriptors[announced - 1], size, &chunk);
+    if (error < 0)
+        return error;
     chunk_release(message->chunk);
     message->chunk = chunk;
-    message->body.data = memory;
+    message->body.data = chunk->bytes;
     message->body.size = (size_t)size;
     return 0;
 }
 
-/* Gives a message its descriptors; the one of a mapped body is not for the caller. */
+/* Gives a message its descriptors; the one of a body file is not for the caller. */
 static int give_descriptors(struct packets *packets, size_t announced, bool has_file,
                             struct details *details) {
     if (announced == 0)
@@ -258,7 +287,7 @@ static int complete(struct packets *packets, const uint8_t *at, const struct fra
     if (!envelope_is_intact(envelope, at, framed->head, message->body.data, message->body.size))
         return error_set(-EBADMSG, "%s: damaged message: the checksum does not fit", name);
     bool has_file = envelope->body_file != 0;
-    int error = has_file ? map_body(packets, announced, envelope->body_file, message) : 0;
+    int error = has_file ? fetch_body(packets, announced, envelope->body_file, message) : 0;
     return error < 0 ? error : give_descriptors(packets, announced, has_file, details);
 }
 

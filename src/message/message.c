@@ -57,15 +57,16 @@ void store_close(struct store *store) {
     if (store == NULL)
         return;
     store->closed = true;
-    if (store->in_hand == 0)
+    store->owner = NULL;
+    if (store->live == NULL)
         destroy(store);
 }
 
-/* Something came back. */
-static void came_back(struct store *store) {
-    store->in_hand--;
-    if (store->closed && store->in_hand == 0)
-        destroy(store);
+bool store_serves(const struct store *store, uint64_t client) {
+    for (const struct chunk *chunk = store->live; chunk != NULL; chunk = chunk->next)
+        if (chunk->client == client)
+            return true;
+    return false;
 }
 
 bool store_refill(struct store *store) {
@@ -86,6 +87,24 @@ bool store_refill(struct store *store) {
 }
 
 /* ---- chunks ---- */
+
+static struct chunk *enlist(struct store *store, struct chunk *chunk) {
+    chunk->before = NULL;
+    chunk->next = store->live;
+    if (store->live != NULL)
+        store->live->before = chunk;
+    store->live = chunk;
+    return chunk;
+}
+
+static void strike(struct store *store, const struct chunk *chunk) {
+    if (chunk->next != NULL)
+        chunk->next->before = chunk->before;
+    if (chunk->before != NULL)
+        chunk->before->next = chunk->next;
+    else
+        store->live = chunk->next;
+}
 
 /* Bytes begin at a multiple of what any type needs. */
 #define HEADER_SIZE                                                                                \
@@ -115,14 +134,12 @@ struct chunk *chunk_create(struct store *store, size_t capacity) {
         chunk->capacity = capacity;
     }
     chunk->store = store;
-    chunk->next = NULL;
     chunk->bytes = (uint8_t *)chunk + HEADER_SIZE;
     chunk->references = 1;
     chunk->mapped = false;
     chunk->sender = (chappe_identity){.size = sizeof chunk->sender};
     chunk->client = 0;
-    store->in_hand++;
-    return chunk;
+    return enlist(store, chunk);
 }
 
 struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
@@ -133,14 +150,16 @@ struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
         return NULL;
     *chunk = (struct chunk){
         .store = store, .bytes = memory, .capacity = size, .references = 1, .mapped = true};
-    store->in_hand++;
-    return chunk;
+    return enlist(store, chunk);
 }
 
 bool chunk_grow(struct chunk **chunk, size_t capacity) {
     if (capacity > SIZE_MAX - HEADER_SIZE)
         return false;
+    struct store *store = (*chunk)->store;
+    strike(store, *chunk);
     struct chunk *larger = realloc(*chunk, HEADER_SIZE + capacity);
+    enlist(store, larger != NULL ? larger : *chunk);
     if (larger == NULL)
         return false;
     larger->bytes = (uint8_t *)larger + HEADER_SIZE;
@@ -153,6 +172,7 @@ void chunk_release(struct chunk *chunk) {
     if (chunk == NULL || --chunk->references > 0)
         return;
     struct store *store = chunk->store;
+    strike(store, chunk);
     if (chunk->mapped) {
         os_unmap(chunk->bytes, chunk->capacity);
         chunk->next = store->shells;
@@ -164,7 +184,8 @@ void chunk_release(struct chunk *chunk) {
     } else {
         free(chunk);
     }
-    came_back(store);
+    if (store->closed && store->live == NULL)
+        destroy(store);
 }
 
 /* ---- messages ---- */

@@ -23,7 +23,8 @@ struct store;
 /* Memory that messages lie in. */
 struct chunk {
     struct store *store;
-    struct chunk *next; /* among the spare ones */
+    struct chunk *next; /* among the spare ones, or with `before` among those in use */
+    struct chunk *before;
     uint8_t *bytes;
     size_t capacity;
     uint32_t references;
@@ -95,6 +96,8 @@ struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size);
 /* More room in a chunk that only the caller refers to; its bytes may move. */
 bool chunk_grow(struct chunk **chunk, size_t capacity);
 void chunk_release(struct chunk *chunk); /* NULL does nothing */
+/* Is there a chunk in use for that client? A walk: not for hot paths. */
+bool store_serves(const struct store *store, uint64_t client);
 
 /* Room of STORE_SCRATCH_SIZE bytes for what has to be copied at once; NULL without memory.
  * Untouched pages of it cost nothing. */
@@ -111,11 +114,12 @@ struct store {
     struct chunk *spare;
     size_t spare_count;
     struct message_block *blocks;
-    uint8_t *scratch;     /* see store_scratch() */
-    uint64_t endpoint;    /* the number of the endpoint, for tokens */
-    bool has_way_back;    /* its messages can be replied to */
-    struct chunk *shells; /* of mappings that are gone */
-    size_t in_hand;       /* chunks that something refers to */
+    uint8_t *scratch;       /* see store_scratch() */
+    chappe_endpoint *owner; /* NULL: closed */
+    uint64_t endpoint;      /* its number, for tokens */
+    bool has_way_back;      /* its messages can be replied to */
+    struct chunk *shells;   /* of mappings that are gone */
+    struct chunk *live;     /* chunks that something refers to */
     bool closed;
 };
 

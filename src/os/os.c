@@ -188,7 +188,8 @@ int os_sealed_body(const void *bytes, size_t size) {
     return fd;
 }
 
-int os_map_sealed(int fd, uint64_t size, void **ret_memory) {
+/* 0: nobody can change or shrink the file any more, and it is as large as announced. */
+static int check_sealed(int fd, uint64_t size) {
     int seals = result(os_calls.fcntl(fd, F_GET_SEALS, 0));
     if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_WRITE) == 0)
         return -EPERM;
@@ -196,8 +197,28 @@ int os_map_sealed(int fd, uint64_t size, void **ret_memory) {
     int error = os_stat_of(fd, &status);
     if (error < 0)
         return error;
-    if (size == 0 || status.st_size < 0 || (uint64_t)status.st_size != size)
-        return -EBADMSG;
+    return size > 0 && status.st_size >= 0 && (uint64_t)status.st_size == size ? 0 : -EBADMSG;
+}
+
+int os_read_sealed(int fd, void *bytes, size_t size) {
+    int error = check_sealed(fd, size);
+    for (size_t done = 0; error == 0 && done < size;) {
+        struct iovec part = {.iov_base = (char *)bytes + done, .iov_len = size - done};
+        ssize_t got = os_calls.preadv2(fd, &part, 1, (off_t)done, 0);
+        if (got == 0)
+            error = -EBADMSG;
+        else if (got > 0)
+            done += (size_t)got;
+        else if (errno != EINTR)
+            error = -errno;
+    }
+    return error;
+}
+
+int os_map_sealed(int fd, uint64_t size, void **ret_memory) {
+    int error = check_sealed(fd, size);
+    if (error < 0)
+        return error;
     /* Not writable: populating a private writable mapping would copy every page. */
     void *memory = os_calls.mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     if (memory == MAP_FAILED)

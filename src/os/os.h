@@ -102,6 +102,7 @@ int os_socket_unread(int fd); /* SIOCOUTQ: memory that the other side has not fr
  * after making sure that nobody can change or shrink it any more. */
 int os_sealed_body(const void *bytes, size_t size);
 int os_map_sealed(int fd, uint64_t size, void **ret_memory);
+int os_read_sealed(int fd, void *bytes, size_t size); /* all of it; same checks */
 void os_unmap(void *memory, size_t size);
 
 /* ---- waiting ---- */
