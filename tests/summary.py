@@ -59,7 +59,7 @@ class Sum:
                     self.failures.append((name, failure))
                 else:
                     self.passed += 1
-            elif failure is not None:
+            elif failure is not None and not plan:
                 failure.append(line)
         return planned, seen
 

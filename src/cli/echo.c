@@ -105,14 +105,13 @@ static int echo_one(struct port *port) {
     chappe_message *message;
     int error = chappe_receive(port->endpoint, NULL, CHAPPE_NOW, &message);
 
-    if (port->server &&
-        (error == -EBADMSG || error == -EMSGSIZE || error == -ECONNRESET || error == -EMFILE)) {
-        complain("warning: %s", chappe_error());
+    if (error < 0 && error != -EAGAIN && port_survives(port, error)) {
         return ECHO_UNANSWERED;
     }
     if (error != 0) {
         return error;
     }
+    port_survives(port, 0);
     error = echo_answer(port, message);
     chappe_release(message);
     if (error == SIGNALS_CAUGHT) {

@@ -12,6 +12,8 @@
 #include "command.h"
 #include "mechanisms.h"
 
+#define SHORTAGES_MOST 1000 /* messages lost for want of descriptors, in a row */
+
 int port_status(int error) {
     switch (-error) {
     case 0:
@@ -40,6 +42,26 @@ int port_status(int error) {
 
 int port_opening_status(int error) {
     return error == -EINVAL || error == -EPROTONOSUPPORT ? STATUS_USAGE : port_status(error);
+}
+
+bool port_survives(struct port *port, int error) {
+    chappe_statistics numbers = {.size = sizeof numbers};
+
+    if (error == 0) {
+        port->shortages = 0;
+        return true;
+    }
+    if (!port->server ||
+        (error != -EBADMSG && error != -EMSGSIZE && error != -ECONNRESET && error != -EMFILE)) {
+        return false;
+    }
+    /* Without clients nothing gives descriptors back: then it is no use to go on for ever. */
+    if (error == -EMFILE && chappe_get_statistics(port->endpoint, &numbers) == 0 &&
+        numbers.clients == 0 && ++port->shortages > SHORTAGES_MOST) {
+        return false;
+    }
+    complain("warning: %s", chappe_error());
+    return true;
 }
 
 int port_failed(int error) {

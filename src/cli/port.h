@@ -19,6 +19,7 @@ struct port {
     chappe_endpoint *endpoint;
     bool server; /* it serves a name, for any number of clients */
     struct signals signals;
+    int shortages; /* in a row: see port_survives() */
 };
 
 /* All three say what went wrong and return an exit status. After STATUS_DONE, and only
@@ -46,6 +47,10 @@ int port_status(int error);
 
 /* The same for a failed opening: there a wrong address is wrong usage. */
 int port_opening_status(int error);
+
+/* Is that failure of a receive one client's trouble, or a shortage that passes? Then it is
+ * told as a warning, and a server goes on. */
+bool port_survives(struct port *port, int error);
 
 /* Says the sentence of the library's last failure and gives its exit status. */
 int port_failed(int error);

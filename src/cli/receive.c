@@ -94,11 +94,15 @@ static int receive_some(const struct receive_values *values, struct port *port,
         int outcome;
 
         if (received > 0) {
+            port_survives(port, 0);
             return received;
         }
         if (received == 0) {
             *ret_end = RECEIVE_CLOSED;
             return 0;
+        }
+        if (received != -EAGAIN && port_survives(port, received)) {
+            continue;
         }
         if (received != -EAGAIN) {
             return received;

@@ -59,7 +59,7 @@ void endpoint_interest(const chappe_endpoint *endpoint, struct interest *ret_int
     struct interest interest = {.out = -1};
     if (endpoint->server != NULL) {
         interest.in = server_watch(endpoint->server);
-        interest.ready = server_is_ready(endpoint->server);
+        interest.ready = server_is_ready(endpoint->server) || endpoint->carrier->postponed != 0;
     } else {
         endpoint->carrier->functions->interest(endpoint->carrier, &interest);
     }
@@ -122,7 +122,7 @@ int endpoint_create(struct carrier *carrier, struct store *store, chappe_endpoin
         endpoint->pollable.watch = endpoint->pollable.bell = -1;
         store->owner = endpoint;
         store->endpoint = endpoint->number;
-        store->has_way_back = carrier->sends;
+        store->has_way_back = carrier->sends && !carrier->answers_by_address;
         error = own(endpoint);
     }
     if (error == 0 && carrier->functions->accept != NULL)

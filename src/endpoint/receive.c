@@ -197,13 +197,18 @@ static size_t sort_out(chappe_endpoint *endpoint, const chappe_filter *filter,
 static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
                          struct message **ret_messages, size_t count) {
     size_t kept = 0;
+    int error = carrier_postponed(endpoint->carrier);
+    if (error < 0)
+        return error;
     while (kept < count) {
-        int error = check_aside(endpoint, filter);
+        error = check_aside(endpoint, filter);
         if (error < 0)
             return kept > 0 ? (int)kept : error;
         int taken = take(endpoint, ret_messages + kept, filter != NULL ? 1 : count - kept);
         if (taken < 0 && kept == 0)
             return taken;
+        if (taken < 0)
+            carrier_postpone(endpoint->carrier, taken); /* the next call tells it */
         if (taken <= 0)
             break;
         kept += sort_out(endpoint, filter, ret_messages + kept, (size_t)taken);

@@ -58,6 +58,7 @@ struct chunk *carrier_chunk(struct carrier *carrier, size_t capacity) {
 
 void carrier_postpone(struct carrier *carrier, int error) {
     carrier->postponed = error;
+    free(carrier->postponed_text);
     carrier->postponed_text = strdup(error_text());
 }
 

@@ -15,6 +15,7 @@
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_MOST ((size_t)512 << 10)
 #define SMALL_MOST 1024                 /* an envelope and a body that are copied together */
+#define CROWDING_LEAST ((size_t)2048)   /* see would_crowd() */
 #define READ_MOST ((uint64_t)4 << 20)   /* of a body file; larger ones are mapped */
 #define INLINE_MOST ((size_t)128 << 10) /* below the usual net.core.wmem_default of 208 KiB */
 
@@ -107,7 +108,8 @@ static void forget_packet(struct packets *packets) {
 /* What is known of a packet besides its bytes. Result: 1, or 0 if it is refused. */
 static int look_at(struct packets *packets, const struct msghdr *message) {
     packets->fresh = true;
-    packets->way_back_size = message->msg_namelen;
+    /* A sender without a name of its own has no way back. */
+    packets->way_back_size = message->msg_namelen > sizeof(sa_family_t) ? message->msg_namelen : 0;
     if (packets->use.connection || !is_stranger(packets))
         return 1;
     log_line(&packets->carrier.log, CHAPPE_LOG_WARNING,
@@ -552,6 +554,15 @@ static int send_as_file(struct packets *packets, const struct letter *letter, en
     return sent;
 }
 
+/* What askers have not read counts against the one socket that all replies go through. So
+ * that one who never reads does not use it up, larger replies then travel as files, of which
+ * only the envelope counts. */
+static bool would_crowd(const struct packets *packets, const struct letter *letter) {
+    if (letter->to == NULL || letter->size <= CROWDING_LEAST)
+        return false;
+    return os_socket_unread(packets->fd) > os_send_buffer(packets->fd) / 4;
+}
+
 static int packets_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
     struct packets *packets = (struct packets *)carrier;
     const struct terms *terms = &carrier->terms;
@@ -569,8 +580,8 @@ static int packets_send(struct carrier *carrier, const struct letter *letter, en
         return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
                          terms->name, letter->size, (unsigned long long)terms->limit);
     bool may_be_file = terms->frame->has_envelope && letter->size > 0;
-    int sent =
-        may_be_file && letter->size > INLINE_MOST ? -EMSGSIZE : send_packet(packets, letter, mode);
+    bool as_file = may_be_file && (letter->size > INLINE_MOST || would_crowd(packets, letter));
+    int sent = as_file ? -EMSGSIZE : send_packet(packets, letter, mode);
     if (sent == -EMSGSIZE && may_be_file)
         sent = send_as_file(packets, letter, mode);
     return sent == -EMSGSIZE ? send_failed(packets, sent, letter) : sent;

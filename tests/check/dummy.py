@@ -21,7 +21,7 @@ def build_with_row(build):
              f"-Dextra_rows_from={tap.source() / 'tests/dummy'}", env=env)
     targets = tap.need("ninja", "-C", build, "-t", "targets", "all").stdout
     programs = sorted(set(re.findall(r"^(tests/conformance-\w+):", targets, re.M)))
-    tap.need("ninja", "-C", build, "src/cli/chappe", "chappe-mechanisms.7", *programs)
+    tap.need("ninja", "--quiet", "-C", build, "src/cli/chappe", "chappe-mechanisms.7", *programs)
     return [build / program for program in programs]
 
 

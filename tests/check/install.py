@@ -15,11 +15,11 @@ PREFIX = "usr"
 WANTED = [
     r"bin/chappe",
     r"include/chappe/chappe\.h",
-    r"lib/.*libchappe\.so",
-    r"lib/.*libchappe\.so\.0",
-    r"lib/.*libchappe\.so\.\d+\.\d+\.\d+",
-    r"lib/.*libchappe\.a",
-    r"lib/.*pkgconfig/chappe\.pc",
+    r"lib(64)?/.*libchappe\.so",
+    r"lib(64)?/.*libchappe\.so\.0",
+    r"lib(64)?/.*libchappe\.so\.\d+\.\d+\.\d+",
+    r"lib(64)?/.*libchappe\.a",
+    r"lib(64)?/.*pkgconfig/chappe\.pc",
     r"share/man/man1/chappe\.1",
     r"share/man/man7/chappe-mechanisms\.7",
 ]
@@ -31,7 +31,7 @@ def install(folder):
     env = os.environ | {"CC": " ".join(tap.compiler()), "DESTDIR": str(root)}
     tap.need("meson", "setup", build, tap.source(), f"--prefix=/{PREFIX}", "-Dtests=false",
              "-Dbuildtype=release", env=env)
-    tap.need("ninja", "-C", build, env=env)
+    tap.need("ninja", "--quiet", "-C", build, env=env)
     tap.need("meson", "install", "-C", build, "--no-rebuild", env=env)
     return build, root
 

@@ -60,7 +60,8 @@ static void restore_fault_actions(void) {
 
 static void run_function(void **state) {
     const struct run *run = *state;
-    void *context = run->test->context;
+    /* cmocka's state is not const; a test reads it as what the table has. */
+    void *context = (void *)(uintptr_t)run->test->context;
 
     restore_fault_actions();
     run->test->function(&context);

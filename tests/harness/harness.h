@@ -38,7 +38,7 @@ struct harness_test {
     const char *name;               /* unique in its program; no '#' and no newline */
     void (*function)(void **state); /* *state is the context */
     unsigned seconds;               /* time limit; 0 = HARNESS_SECONDS */
-    void *context;                  /* for tables that are made from another table */
+    const void *context;            /* for tables that are made from another table */
 };
 
 /* Runs the tests that the arguments select and prints TAP. Arguments: patterns as of
