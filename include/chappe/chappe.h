@@ -423,6 +423,7 @@ CHAPPE_API int chappe_token_of(const chappe_message *message, chappe_token *ret_
  * it does not take at once is kept, one message a client, and that client is not
  * read from until it took it; the deadline is for an earlier reply still kept. In
  * servers use CHAPPE_NOW: -EAGAIN is about that client only (see chappe_wait_item.token).
+ * Without connections the askers share the server's buffer: -EAGAIN may be another's fault.
  * Errors: as chappe_send(); -ESTALE (the asker is gone). */
 CHAPPE_API int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token, const void *bytes,
                             size_t size, const chappe_settings *settings, chappe_deadline deadline);

@@ -554,15 +554,6 @@ static int send_as_file(struct packets *packets, const struct letter *letter, en
     return sent;
 }
 
-/* What askers have not read counts against the one socket that all replies go through. So
- * that one who never reads does not use it up, larger replies then travel as files, of which
- * only the envelope counts. */
-static bool would_crowd(const struct packets *packets, const struct letter *letter) {
-    if (letter->to == NULL || letter->size <= CROWDING_LEAST)
-        return false;
-    return os_socket_unread(packets->fd) > os_send_buffer(packets->fd) / 4;
-}
-
 static int packets_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
     struct packets *packets = (struct packets *)carrier;
     const struct terms *terms = &carrier->terms;
@@ -580,7 +571,7 @@ static int packets_send(struct carrier *carrier, const struct letter *letter, en
         return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
                          terms->name, letter->size, (unsigned long long)terms->limit);
     bool may_be_file = terms->frame->has_envelope && letter->size > 0;
-    bool as_file = may_be_file && (letter->size > INLINE_MOST || would_crowd(packets, letter));
+    bool as_file = may_be_file && letter->size > INLINE_MOST;
     int sent = as_file ? -EMSGSIZE : send_packet(packets, letter, mode);
     if (sent == -EMSGSIZE && may_be_file)
         sent = send_as_file(packets, letter, mode);

@@ -445,7 +445,7 @@ static void wait_idly(void *context) {
         items[i] =
             (chappe_wait_item){.endpoint = open_at("type=stream"), .events = CHAPPE_READABLE};
     check(chappe_send(items[IDLE - 1].endpoint, "ready", 5, NULL, CHAPPE_FOREVER));
-    assert_int_equal(chappe_wait(items, IDLE, CHAPPE_FOREVER), IDLE); /* the server has gone */
+    assert_true(chappe_wait(items, IDLE, CHAPPE_FOREVER) >= 1); /* the server is going */
     for (size_t i = 0; i < IDLE; i++)
         check(chappe_close(items[i].endpoint, CHAPPE_NOW, NULL));
 }
