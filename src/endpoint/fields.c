@@ -133,10 +133,9 @@ void chappe_release(chappe_message *message) {
 }
 
 void chappe_release_batch(chappe_message **messages, size_t count) {
-    if (messages == NULL)
-        return;
-    for (size_t i = 0; i < count; i++)
-        if (messages[i] != NULL)
-            leave_endpoint(inside(messages[i]));
-    message_release_batch((struct message **)messages, count);
+    for (size_t i = 0; messages != NULL && i < count;) {
+        i += message_release_plain((struct message **)messages + i, count - i);
+        if (i < count)
+            chappe_release(messages[i++]);
+    }
 }

@@ -180,15 +180,19 @@ static void hand_over(chappe_endpoint *endpoint, struct message *message) {
 /* Hands over those of `count` messages that are for this caller. Result: how many. */
 static size_t sort_out(chappe_endpoint *endpoint, const chappe_filter *filter,
                        struct message **messages, size_t count) {
+    uint64_t received = endpoint->numbers.received, size = 0;
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         struct message *message = messages[i];
         bool plain = filter == NULL && message->details == NULL;
         if (!plain && divert(endpoint, filter, message))
             continue;
-        hand_over(endpoint, message);
+        message->sequence = ++received;
+        size += message->body.size;
         messages[kept++] = message;
     }
+    endpoint->numbers.received = received;
+    endpoint->numbers.received_bytes += size;
     return kept;
 }
 

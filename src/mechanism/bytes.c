@@ -125,20 +125,27 @@ static int bytes_receive(struct carrier *carrier, bool block) {
 static size_t take_run(struct bytes *bytes, uint32_t head, struct message **ret_messages,
                        size_t count) {
     struct chunk *chunk = bytes->chunk;
+    struct store *store = chunk->store;
     uint8_t *at = chunk->bytes + bytes->start;
-    const uint8_t *end = chunk->bytes + bytes->end;
     size_t size = head >> 16, step = size + ENVELOPE_SHORT_SIZE, taken = 0;
-    do {
-        struct message *message = store_take(chunk->store);
-        if (message == NULL)
-            break; /* take_one() says so */
+    size_t whole = (bytes->end - bytes->start) / step;
+    if (store->free_count == 0 && !store_refill(store))
+        return 0; /* take_one() says so */
+    /* All in registers: the messages that are written could be anything to the compiler. */
+    struct message **free_end = store->free_messages + store->free_count;
+    if (count > whole)
+        count = whole;
+    if (count > store->free_count)
+        count = store->free_count;
+    for (; taken < count && number_get32(at) == head; at += step) {
+        struct message *message = *--free_end;
         message->body.data = at + ENVELOPE_SHORT_SIZE;
         message->body.size = size;
         message->chunk = chunk;
         message->details = NULL;
         ret_messages[taken++] = message;
-        at += step;
-    } while (taken < count && (size_t)(end - at) >= step && number_get32(at) == head);
+    }
+    store->free_count -= taken;
     chunk->references += (uint32_t)taken;
     bytes->start = (size_t)(at - chunk->bytes);
     return taken;

@@ -153,12 +153,16 @@ static int hold_rest(struct bytes *bytes, const struct letter *letter, const str
     return 1;
 }
 
-static void count_sent(struct bytes *bytes, size_t framed_size) {
-    bytes->sent++;
+static void note_size(struct bytes *bytes, size_t framed_size) {
     if (framed_size < bytes->least)
         bytes->least = framed_size;
     if (framed_size > bytes->most)
         bytes->most = framed_size;
+}
+
+static void count_sent(struct bytes *bytes, size_t framed_size) {
+    bytes->sent++;
+    note_size(bytes, framed_size);
 }
 
 /* The kernel takes no more for now. */
@@ -236,22 +240,24 @@ static size_t gather_short(struct bytes *bytes, struct held *held, const chappe_
     uint64_t terms_limit = bytes->carrier.terms.limit;
     size_t limit = terms_limit < GATHER_MOST / 4 ? (size_t)terms_limit : GATHER_MOST / 4;
     uint8_t *to = held->bytes, *end = held->bytes + GATHER_MOST;
-    size_t taken = 0, least = bytes->least, most = bytes->most;
+    size_t taken = 0, last = SIZE_MAX;
+    uint8_t head[ENVELOPE_SHORT_SIZE];
     for (; taken < count && is_gathered(&items[taken], limit); taken++) {
-        size_t size = items[taken].size, framed = size + ENVELOPE_SHORT_SIZE;
-        if (framed > (size_t)(end - to))
+        size_t size = items[taken].size;
+        if (size + ENVELOPE_SHORT_SIZE > (size_t)(end - to))
             break;
-        to += envelope_write_short(size, to);
-        copy_small(to, items[taken].data, size);
-        to += size;
-        least = framed < least ? framed : least;
-        most = framed > most ? framed : most;
+        if (size != last) { /* seldom: most batches are of one size */
+            envelope_write_short(size, head);
+            note_size(bytes, size + ENVELOPE_SHORT_SIZE);
+            last = size;
+        }
+        memcpy(to, head, sizeof head);
+        copy_small(to + sizeof head, items[taken].data, size);
+        to += sizeof head + size;
     }
     held->size = (size_t)(to - held->bytes);
     *ret_bytes = held->size - taken * ENVELOPE_SHORT_SIZE;
     bytes->sent += taken;
-    bytes->least = least;
-    bytes->most = most;
     return taken;
 }
 

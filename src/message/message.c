@@ -237,32 +237,25 @@ void message_release(struct message *message) {
     chunk_release(chunk); /* last: the store may go with it */
 }
 
-/* Releases the plain messages that lie in the chunk of the first. Result: how many. */
-static size_t release_run(struct message **messages, size_t count) {
-    struct chunk *chunk = messages[0]->chunk;
-    struct store *store = chunk->store;
-    struct message **free_messages = store->free_messages + store->free_count;
-    size_t run = 0;
-    while (run < count && messages[run] != NULL && messages[run]->chunk == chunk &&
-           messages[run]->details == NULL) {
-        free_messages[run] = messages[run];
-        run++;
-    }
-    store->free_count += run;
-    if (run > 0) {
+size_t message_release_plain(struct message **messages, size_t count) {
+    size_t released = 0;
+    while (released < count && messages[released] != NULL && messages[released]->details == NULL) {
+        struct chunk *chunk = messages[released]->chunk;
+        struct store *store = chunk->store;
+        struct message **free_messages = store->free_messages + store->free_count;
+        size_t run = 0;
+        for (struct message **from = messages + released; run < count - released; run++) {
+            struct message *message = from[run];
+            if (message == NULL || message->chunk != chunk || message->details != NULL)
+                break;
+            free_messages[run] = message;
+        }
+        released += run;
+        store->free_count += run;
         chunk->references -= (uint32_t)(run - 1);
-        chunk_release(chunk);
+        chunk_release(chunk); /* last: the store may go with it */
     }
-    return run;
-}
-
-void message_release_batch(struct message **messages, size_t count) {
-    for (size_t i = 0; i < count;) {
-        size_t run = messages[i] != NULL ? release_run(messages + i, count - i) : 1;
-        if (run == 0)
-            message_release(messages[i]);
-        i += run > 0 ? run : 1;
-    }
+    return released;
 }
 
 void message_append(struct message_list *list, struct message *message) {

@@ -82,8 +82,8 @@ struct message *message_create(struct chunk *chunk, void *data, size_t size);
 /* Its details, made if needed; NULL without memory. */
 struct details *message_details(struct message *message);
 void message_release(struct message *message);
-/* message_release() for many, NULL ones skipped. */
-void message_release_batch(struct message **messages, size_t count);
+/* Releases the first of some messages, as far as they are there and plain. Result: how many. */
+size_t message_release_plain(struct message **messages, size_t count);
 
 void message_append(struct message_list *list, struct message *message);
 /* Takes out `message`, which follows `before` (NULL: it is the first). */

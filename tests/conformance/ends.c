@@ -29,7 +29,8 @@ void check_fails(int outcome, int error, const char *word, const char *call, con
         _fail(file, line);
     }
     if (chappe_error()[0] == '\0' || (word != NULL && strstr(chappe_error(), word) == NULL)) {
-        print_error("%s: the sentence does not name \"%s\": %s\n", call, word, chappe_error());
+        print_error("%s: the sentence does not name \"%s\": %s\n", call,
+                    word != NULL ? word : "anything", chappe_error());
         _fail(file, line);
     }
 }
