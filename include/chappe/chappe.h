@@ -51,6 +51,7 @@ extern "C" {
 /* ---- versions, errors, deadlines --------------------------------------- */
 
 #define CHAPPE_VERSION "0.1.0"
+#define CHAPPE_RELEASE_DATE "2026-11-20"
 #define CHAPPE_VERSION_NUMBER 0x000100 /* 0xMMmmpp */
 
 /* The version of the library that is running, such as "0.1.0". Static. */
@@ -237,8 +238,8 @@ typedef struct chappe_message {
     size_t size; /* bytes; may be 0 */
 } chappe_message;
 
-/* Where a reply goes. A plain value: copy it, keep it, use it late, in any order,
- * more than once, with the endpoint that it came from (with another: -EINVAL). */
+/* Where a reply goes. A plain value: copy it, keep it, use it late, in any order, more than
+ * once (to a client that has ended its sending: once a token taken), with the endpoint that it came from (with another: -EINVAL). */
 typedef struct chappe_token {
     uint64_t opaque[32];
 } chappe_token;

@@ -159,9 +159,11 @@ int help_unknown(const char *typed, bool schemes) {
         help_nearer(typed, row->alias, &nearest, &least);
     }
     if (nearest != NULL && text_near(typed, nearest, least)) {
-        complain("unknown command “%s”, did you mean %s? (chappe help lists them)", typed, nearest);
+        complain("unknown command%s “%s”, did you mean %s? (chappe help lists them)",
+                 schemes ? " or mechanism" : "", typed, nearest);
     } else {
-        complain("unknown command “%s” (chappe help lists them)", typed);
+        complain("unknown command%s “%s” (chappe help lists them)", schemes ? " or mechanism" : "",
+                 typed);
     }
     return STATUS_USAGE;
 }

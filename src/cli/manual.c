@@ -89,7 +89,7 @@ static void manual_head(struct output *output, const char *title, const char *se
                         const char *name, const char *summary) {
     output_format(output,
                   ".\\\" Made by the program from its own tables.\n"
-                  ".TH %s %s \"\" \"chappe %s\" \"chappe\"\n.SH NAME\n",
+                  ".TH %s %s \"" CHAPPE_RELEASE_DATE "\" \"chappe %s\" \"chappe\"\n.SH NAME\n",
                   title, section, chappe_version());
     manual_text(output, name);
     output_text(output, " \\- ");

@@ -29,7 +29,8 @@ int options_wrong(const struct command *command, const char *format, ...) {
     va_end(arguments);
     complain("%s: %s", command->name, text);
     output_begin(&output, STDERR_FILENO);
-    output_format(&output, "usage: chappe %s ", command->name);
+    output_format(&output, "usage: chappe %s%s", command->name,
+                  command->usage[0] != '\0' ? " " : "");
     output_wrapped(&output, command->usage, strlen("usage: chappe  ") + strlen(command->name),
                    HELP_WIDTH);
     output_format(&output, "       chappe help %s tells more\n", command->name);

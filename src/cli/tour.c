@@ -21,6 +21,7 @@
 #include "port.h"
 
 #define TOUR_FILE_MOST ((off_t)16 << 20) /* of a file that nobody chose */
+#define TOUR_READ_MOST ((size_t)1 << 30) /* of a file that tells no size */
 
 #define TOUR_PATH 512
 
@@ -74,13 +75,17 @@ static void tour_choose(char path[TOUR_PATH]) {
     }
 }
 
-/* Reads what cannot be mapped: pipes, and files of /proc that say they are empty. */
+/* Reads what cannot be mapped: pipes, and files of /proc that say they are empty. Not what
+ * has no end, such as /dev/zero: -EFBIG. */
 static int tour_read(struct tour_file *file, int descriptor) {
     size_t capacity = 0;
 
     for (;;) {
         ssize_t size;
 
+        if (file->size > TOUR_READ_MOST) {
+            return -EFBIG;
+        }
         if (file->size == capacity) {
             unsigned char *bytes = realloc(file->bytes, capacity == 0 ? TOUR_PIECE : capacity * 2);
 
@@ -102,7 +107,9 @@ static int tour_read(struct tour_file *file, int descriptor) {
 }
 
 static int tour_load(struct tour_file *file) {
-    int descriptor = open(file->name, O_RDONLY | O_CLOEXEC);
+    bool is_input = strcmp(file->name, "-") == 0;
+    int descriptor =
+        is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(file->name, O_RDONLY | O_CLOEXEC);
     struct checksum checksum;
     struct stat status;
     int error = 0;

@@ -50,6 +50,10 @@ int endpoint_refuse_deadline(chappe_deadline deadline) {
                      (long long)deadline);
 }
 
+bool endpoint_is_late(chappe_deadline deadline, int round) {
+    return round % 16 == 0 && deadline != CHAPPE_FOREVER && os_now() >= deadline;
+}
+
 int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what) {
     return error_set(error, "%s: %s%s", endpoint->carrier->address, what,
                      error == -ETIMEDOUT ? " by the deadline" : " now");
@@ -337,8 +341,10 @@ int chappe_finish(chappe_endpoint *endpoint, chappe_deadline deadline) {
         if (ready < 0)
             return endpoint_out_of_time(endpoint, ready, "held output could not be passed on");
     }
-    if (error == 0)
+    if (error == 0) {
+        pollable_forget_out(endpoint);
         error = carrier->functions->finish(carrier);
+    }
     pollable_settle(endpoint);
     return error;
 }
@@ -365,7 +371,8 @@ static void drain(chappe_endpoint *endpoint, chappe_deadline deadline,
             break;
         struct interest interest;
         endpoint_interest(endpoint, &interest);
-        os_pause(interest.out, left < pause ? left : pause);
+        /* An ended direction looks broken all the time: it cannot wake us. */
+        os_pause(endpoint->carrier->sends ? interest.out : -1, left < pause ? left : pause);
         pause = pause < 4000000 ? pause * 2 : pause;
     }
     ret_undelivered->unread = unread;

@@ -17,6 +17,7 @@ struct server;
 
 #define OWN_CORRELATIONS ((uint64_t)1 << 62) /* above: of chappe_request() itself */
 #define ASIDE_MOST 4096
+#define FILTER_NO_REQUESTS ((uint32_t)1 << 31) /* in a filter of our own */
 #define SLOT_BITS 20 /* a client's number is a count, and its slot in the low bits */
 
 /* The descriptor of chappe_fd(). */
@@ -69,6 +70,9 @@ static inline int endpoint_check_deadline(chappe_deadline deadline) {
     return deadline == CHAPPE_NOW || deadline >= 1000000000 ? 0
                                                             : endpoint_refuse_deadline(deadline);
 }
+/* Has the deadline passed, in a loop that got something each round but nothing of use? Looks
+ * at the clock in some rounds only. */
+bool endpoint_is_late(chappe_deadline deadline, int round);
 /* -EAGAIN or -ETIMEDOUT with a sentence; `what` such as "nothing to receive". */
 int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what);
 /* An endpoint around a carrier, which it then owns, also on failure. */
@@ -102,5 +106,7 @@ int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
  * it as it was. */
 int pollable_settle(chappe_endpoint *endpoint);
 void pollable_close(chappe_endpoint *endpoint);
+/* The sending direction is about to be closed: epoll would watch it on if others have it. */
+void pollable_forget_out(chappe_endpoint *endpoint);
 
 #endif

@@ -115,7 +115,8 @@ int chappe_token_of(const chappe_message *message, chappe_token *ret_token) {
 }
 
 static struct reservation *reservation_of(const struct message *message) {
-    return message->details != NULL ? message->details->reservation : NULL;
+    return message->details != NULL && message->details->reserved ? message->details->reservation
+                                                                  : NULL;
 }
 
 /* A reserved message that is given back lets its endpoint send again. */

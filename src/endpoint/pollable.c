@@ -17,6 +17,15 @@ void pollable_close(chappe_endpoint *endpoint) {
     pollable->armed = false;
 }
 
+void pollable_forget_out(chappe_endpoint *endpoint) {
+    struct pollable *pollable = &endpoint->pollable;
+    struct interest interest;
+    endpoint_interest(endpoint, &interest);
+    if (pollable->out_events != 0 && interest.out >= 0)
+        os_unwatch(pollable->watch, interest.out);
+    pollable->out_events = 0;
+}
+
 /* Makes the watch look for `events` on a descriptor; *watched is what it looks for now. */
 static int adjust(struct pollable *pollable, int fd, uint32_t events, uint32_t *watched) {
     if (fd < 0 || events == *watched)

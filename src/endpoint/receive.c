@@ -50,6 +50,8 @@ static bool matches(const chappe_filter *filter, const struct message *message) 
         return false;
     if (envelope->priority < filter->priority_least)
         return false;
+    if ((filter->flags & FILTER_NO_REQUESTS) != 0 && envelope->kind == ENVELOPE_REQUEST)
+        return false;
     if (filter->correlation != 0 && envelope->correlation != filter->correlation)
         return false;
     return filter->sender == 0 || sender_of(message) == filter->sender;
@@ -229,10 +231,13 @@ static int receive_some(chappe_endpoint *endpoint, const chappe_filter *filter,
         hand_over(endpoint, ret_messages[got++]);
     if (got > 0)
         return (int)got;
-    for (;;) {
+    for (int round = 1;; round++) {
         int taken = take_matching(endpoint, filter, ret_messages, count);
         if (taken != 0)
             return taken;
+        if (endpoint_is_late(deadline, round))
+            return endpoint_out_of_time(endpoint, deadline == CHAPPE_NOW ? -EAGAIN : -ETIMEDOUT,
+                                        "no whole message that matches");
         int came = bring_in(endpoint, deadline);
         if (came < 0)
             return came;
@@ -291,6 +296,8 @@ int chappe_receive_batch(chappe_endpoint *endpoint, const chappe_filter *filter,
     /* A message begins with its public part, so a row of the one is a row of the other. */
     int got = receive_some(endpoint, filter != NULL ? &read : NULL, deadline,
                            (struct message **)ret_messages, count);
+    if (got >= 0)
+        endpoint->owes_reply = false;
     if (endpoint->pollable.armed)
         pollable_settle(endpoint);
     return got;

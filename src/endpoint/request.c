@@ -25,7 +25,9 @@ static int check_debt(const chappe_endpoint *endpoint) {
 
 static int wait_for_reply(chappe_endpoint *endpoint, uint64_t correlation, chappe_deadline deadline,
                           chappe_message **ret_reply) {
-    chappe_filter filter = {.size = sizeof filter, .correlation = correlation};
+    /* The other side numbers its own requests: one of them may have the same number. */
+    chappe_filter filter = {
+        .size = sizeof filter, .correlation = correlation, .flags = FILTER_NO_REQUESTS};
     bool by_number = endpoint->carrier->terms.frame->has_envelope;
     struct message *message;
     endpoint->owes_reply = true;

@@ -331,14 +331,19 @@ static int keep_settings(const chappe_settings *settings, struct reservation *re
     return 0;
 }
 
-/* A message over memory of its own. */
+/* A message over memory of its own, with room for its settings. */
 static struct message *reserve_memory(chappe_endpoint *endpoint, size_t size) {
     struct chunk *chunk = chunk_create(endpoint->store, size > 0 ? size : 1);
     if (chunk == NULL)
         return NULL;
     struct message *message = message_create(chunk, chunk->bytes, size);
     chunk_release(chunk); /* the message holds it */
-    if (message != NULL && message_details(message) == NULL) {
+    if (message == NULL)
+        return NULL;
+    struct details *details = message_details(message);
+    if (details != NULL && details->reservation == NULL)
+        details->reservation = malloc(sizeof *details->reservation);
+    if (details == NULL || details->reservation == NULL) {
         message_release(message);
         return NULL;
     }
@@ -363,19 +368,17 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
                          name, size, (unsigned long long)limit);
     if ((error = send_address(endpoint, NULL, 0, settings, &letter, &carrier)) < 0)
         return error;
-    struct reservation *reservation = calloc(1, sizeof *reservation);
-    struct message *message = reservation != NULL ? reserve_memory(endpoint, size) : NULL;
+    struct message *message = reserve_memory(endpoint, size);
     if (message == NULL)
-        error = error_of(-ENOMEM, "%s: %zu bytes", name, size);
-    else if ((error = keep_settings(settings, reservation)) < 0)
+        return error_of(-ENOMEM, "%s: %zu bytes", name, size);
+    struct reservation *reservation = message->details->reservation;
+    if ((error = keep_settings(settings, reservation)) < 0) {
         message_release(message);
-    if (error < 0) {
-        free(reservation);
         return error;
     }
     reservation->endpoint = endpoint;
     reservation->capacity = size;
-    message->details->reservation = reservation;
+    message->details->reserved = true;
     endpoint->reserved = message;
     *ret_message = &message->body;
     return 0;
@@ -383,7 +386,7 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
 
 int chappe_commit(chappe_message *body, size_t size, chappe_deadline deadline) {
     struct message *message = (struct message *)body;
-    if (message == NULL || message->details == NULL || message->details->reservation == NULL)
+    if (message == NULL || message->details == NULL || !message->details->reserved)
         return error_set(-EINVAL, "the message was not reserved");
     struct reservation *reservation = message->details->reservation;
     if (reservation->endpoint == NULL)

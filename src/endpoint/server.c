@@ -13,7 +13,8 @@
 #include "os/os.h"
 
 #define EVENTS_MOST 64
-#define ACCEPTS_MOST 64 /* in a row, before clients get their turn */
+#define ACCEPTS_MOST 64        /* in a row, before clients get their turn */
+#define TRY_AGAIN_NS 100000000 /* how soon, after descriptors had run out */
 #define TAG_LISTENER UINT64_MAX
 #define SLOTS_MOST ((size_t)1 << SLOT_BITS)
 
@@ -33,7 +34,9 @@ struct server {
     chappe_endpoint *endpoint;
     enum server_way way;
     int watch;
-    bool full; /* out of descriptors: the listener is not watched */
+    bool full;               /* out of descriptors: the listener is not watched */
+    int64_t try_again;       /* when, then */
+    chappe_undelivered past; /* of clients that have gone */
     struct client **slots;
     size_t slot_count; /* how many there are; all above are new */
     size_t client_count;
@@ -96,6 +99,14 @@ static void leave_ended(struct server *server, const struct client *client) {
         *link = client->next_ended;
 }
 
+static void add_up(chappe_undelivered *sum, const chappe_undelivered *one) {
+    sum->count += one->count;
+    sum->lost += one->lost;
+    sum->unread += one->unread;
+    if (one->certainty > sum->certainty)
+        sum->certainty = one->certainty;
+}
+
 /* Takes a client that is not in the queue out of the server. */
 static void drop(struct server *server, struct client *client) {
     struct interest interest;
@@ -105,6 +116,9 @@ static void drop(struct server *server, struct client *client) {
              listener_of(server)->address, (unsigned long long)(client->number >> SLOT_BITS),
              interest.holding ? ", a reply is lost with it" : "");
     server->descriptors_closed += client->carrier->descriptors_closed;
+    chappe_undelivered left;
+    client->carrier->functions->undelivered(client->carrier, &left);
+    add_up(&server->past, &left);
     client->carrier->functions->close(client->carrier, true);
     server->slots[client->number & (SLOTS_MOST - 1)] = NULL;
     server->client_count--;
@@ -175,8 +189,8 @@ static int stop_accepting(struct server *server, int error) {
         return error; /* nobody can leave: the caller has to know */
     os_unwatch(server->watch, listener_fd(server));
     server->full = true;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s; no more clients until one leaves",
-             error_text());
+    server->try_again = os_now() + TRY_AGAIN_NS;
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s; trying again later", error_text());
     return 0;
 }
 
@@ -259,6 +273,8 @@ static int bring_in(struct server *server, struct client *client, uint32_t event
 }
 
 void server_tidy(struct server *server) {
+    if (server->full && os_now() >= server->try_again)
+        watch_listener(server);
     for (struct client *client = server->first_ended, *next; client != NULL; client = next) {
         next = client->next_ended;
         if (client->owed == 0 && !client->paused && !client->ready && !client->gone &&
@@ -284,7 +300,11 @@ static int attend(struct server *server, struct client *client, uint32_t events)
 int server_receive(struct server *server, chappe_deadline deadline) {
     struct epoll_event events[EVENTS_MOST];
     server_tidy(server);
-    int count = os_watch_wait(server->watch, events, EVENTS_MOST, deadline);
+    bool soon = server->full && deadline > server->try_again;
+    int count =
+        os_watch_wait(server->watch, events, EVENTS_MOST, soon ? server->try_again : deadline);
+    if (count == -ETIMEDOUT && soon)
+        return 1; /* the next call looks at the listener again */
     if (count == -EAGAIN || count == -ETIMEDOUT)
         return endpoint_out_of_time(server->endpoint, count, "nothing to receive");
     if (count < 0)
@@ -410,7 +430,8 @@ void server_close(struct server *server, bool owner) {
 }
 
 void server_undelivered(struct server *server, chappe_undelivered *ret_undelivered) {
-    chappe_undelivered sum = {.size = sizeof sum};
+    chappe_undelivered sum = server->past;
+    sum.size = sizeof sum;
     for (size_t i = 0; i < server->slot_count; i++) {
         struct client *client = server->slots[i];
         if (client == NULL)
@@ -419,11 +440,7 @@ void server_undelivered(struct server *server, chappe_undelivered *ret_undeliver
             pass_on(server, client);
         chappe_undelivered one;
         client->carrier->functions->undelivered(client->carrier, &one);
-        sum.count += one.count;
-        sum.lost += one.lost;
-        sum.unread += one.unread;
-        if (one.certainty > sum.certainty)
-            sum.certainty = one.certainty;
+        add_up(&sum, &one);
     }
     *ret_undelivered = sum;
 }

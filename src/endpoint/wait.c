@@ -17,6 +17,7 @@
 struct watched {
     struct pollfd in, out;
     bool holding;
+    size_t first; /* its place, or first place, in what is handed to poll */
 };
 
 static int check_item(chappe_wait_item *item, chappe_filter *ret_filter) {
@@ -110,6 +111,7 @@ static void attend_server(chappe_wait_item *item, const struct pollfd *found) {
         item->ready |= CHAPPE_READABLE; /* the receive will say what is wrong */
     if (server_is_ready(server))
         item->ready |= CHAPPE_READABLE;
+    pollable_settle(item->endpoint); /* messages may have been read ahead */
 }
 
 /* What poll found, in the words of the item. */
@@ -135,21 +137,49 @@ struct waiting {
     chappe_wait_item *items;
     size_t count;
     struct watched *watched;
-    struct pollfd *polled; /* two an item */
+    struct pollfd *polled; /* room for two an item */
 };
+
+/* Adds the descriptors of an item to what is handed to poll. The kernel takes no more of
+ * them than the process may have open, so there is none in vain and none twice. */
+static size_t enter(struct watched *watched, struct pollfd *polled, size_t used) {
+    watched->first = used;
+    if (watched->in.fd >= 0 && watched->in.fd == watched->out.fd) {
+        polled[used] = watched->in;
+        polled[used++].events = watched->in.events | watched->out.events;
+        return used;
+    }
+    if (watched->in.fd >= 0)
+        polled[used++] = watched->in;
+    if (watched->out.fd >= 0)
+        polled[used++] = watched->out;
+    return used;
+}
+
+/* The reverse: what was found, by direction. */
+static void leave(const struct watched *watched, const struct pollfd *polled,
+                  struct pollfd ret_found[2]) {
+    bool same = watched->in.fd >= 0 && watched->in.fd == watched->out.fd;
+    size_t at = watched->first;
+    ret_found[0] = ret_found[1] = (struct pollfd){.fd = -1};
+    if (watched->in.fd >= 0)
+        ret_found[0] = polled[same ? at : at++];
+    if (watched->out.fd >= 0)
+        ret_found[1] = polled[at];
+}
 
 /* One look and one poll. Result: how many are ready; 0: only held output went on. */
 static int wait_once(struct waiting *waiting, chappe_deadline deadline) {
     int ready = 0;
+    size_t used = 0;
     for (size_t i = 0; i < waiting->count; i++) {
         int error = look_at(&waiting->items[i], &waiting->watched[i]);
         if (error < 0)
             return error;
-        waiting->polled[2 * i] = waiting->watched[i].in;
-        waiting->polled[2 * i + 1] = waiting->watched[i].out;
+        used = enter(&waiting->watched[i], waiting->polled, used);
         ready += waiting->items[i].ready != 0;
     }
-    int found = os_wait(waiting->polled, 2 * waiting->count, ready > 0 ? CHAPPE_NOW : deadline);
+    int found = os_wait(waiting->polled, used, ready > 0 ? CHAPPE_NOW : deadline);
     if (found < 0 && ready > 0)
         return ready;
     if (found == -EAGAIN || found == -ETIMEDOUT)
@@ -159,7 +189,9 @@ static int wait_once(struct waiting *waiting, chappe_deadline deadline) {
         return error_of(found, "waiting for %zu items", waiting->count);
     ready = 0;
     for (size_t i = 0; i < waiting->count; i++) {
-        note(&waiting->items[i], &waiting->watched[i], &waiting->polled[2 * i]);
+        struct pollfd directions[2];
+        leave(&waiting->watched[i], waiting->polled, directions);
+        note(&waiting->items[i], &waiting->watched[i], directions);
         ready += waiting->items[i].ready != 0;
     }
     return ready;
@@ -183,10 +215,13 @@ int chappe_wait(chappe_wait_item *items, size_t count, chappe_deadline deadline)
         waiting.watched = memory;
         waiting.polled = (struct pollfd *)(waiting.watched + count);
     }
-    int ready;
+    int ready, rounds = 0;
     do
         ready = wait_once(&waiting, deadline);
-    while (ready == 0);
+    while (ready == 0 && !endpoint_is_late(deadline, ++rounds));
     free(memory);
+    if (ready == 0)
+        return error_set(deadline == CHAPPE_NOW ? -EAGAIN : -ETIMEDOUT,
+                         "none of %zu items is ready", count);
     return ready;
 }

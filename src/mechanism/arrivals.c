@@ -14,16 +14,20 @@
 /* Keeps a set, or none of it: a part of a set is worth nothing, the numbers in it would name
  * the wrong files. */
 static void keep(struct arrivals *arrivals, const int *descriptors, size_t count, bool cut) {
-    if (!cut && arrivals->descriptors == NULL)
+    bool room = arrivals->set_count < ARRIVALS_SETS;
+    if (!cut && room && arrivals->descriptors == NULL)
         arrivals->descriptors = malloc(ARRIVALS_MAX * sizeof(int));
-    bool fits = !cut && arrivals->descriptors != NULL && arrivals->count + count <= ARRIVALS_MAX;
+    bool fits = !cut && room && arrivals->descriptors != NULL;
     for (size_t i = 0; i < count; i++) {
         if (fits)
             arrivals->descriptors[arrivals->count++] = descriptors[i];
         else
             os_close(descriptors[i]);
     }
-    arrivals->cut |= !fits;
+    /* More sets than messages can be under way: they are of nobody. */
+    if (room)
+        arrivals->sets[arrivals->set_count++] =
+            (struct arrival_set){.count = fits ? count : 0, .cut = !fits};
 }
 
 static void collect_one(struct arrivals *arrivals, struct cmsghdr *control, bool cut,
@@ -51,24 +55,48 @@ static void collect_one(struct arrivals *arrivals, struct cmsghdr *control, bool
 void arrivals_collect(struct arrivals *arrivals, struct msghdr *message,
                       chappe_identity *ret_sender) {
     bool cut = (message->msg_flags & MSG_CTRUNC) != 0;
-    arrivals->cut |= cut;
+    size_t sets = arrivals->set_count;
     for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control != NULL;
          control = CMSG_NXTHDR(message, control))
         collect_one(arrivals, control, cut, ret_sender);
+    if (cut && arrivals->set_count == sets)
+        keep(arrivals, NULL, 0, true); /* not even the first one fitted */
+}
+
+/* Takes the next set off, whose descriptors are somebody else's from here on. */
+static void take_off(struct arrivals *arrivals) {
+    size_t count = arrivals->sets[0].count;
+    arrivals->count -= count;
+    arrivals->set_count--;
+    if (arrivals->count > 0)
+        memmove(arrivals->descriptors, arrivals->descriptors + count,
+                arrivals->count * sizeof(int));
+    memmove(arrivals->sets, arrivals->sets + 1, arrivals->set_count * sizeof arrivals->sets[0]);
+}
+
+void arrivals_skip(struct arrivals *arrivals) {
+    if (arrivals->set_count == 0)
+        return;
+    for (size_t i = 0; i < arrivals->sets[0].count; i++)
+        os_close(arrivals->descriptors[i]);
+    take_off(arrivals);
 }
 
 int arrivals_give(struct arrivals *arrivals, const char *name, size_t count,
                   struct details *details) {
-    if (arrivals->cut && arrivals->count < count) {
-        arrivals->cut = false;
+    size_t came = arrivals_next(arrivals);
+    if (arrivals->set_count > 0 && arrivals->sets[0].cut) {
+        arrivals_skip(arrivals);
         return error_set(-EMFILE,
                          "%s: a message with %zu descriptors was dropped: they did not fit into "
                          "this process (RLIMIT_NOFILE, memory); all are closed",
                          name, count);
     }
-    if (arrivals->count < count)
+    if (came != count) {
+        arrivals_skip(arrivals);
         return error_set(-EBADMSG, "%s: a message announces %zu descriptors, %zu came", name, count,
-                         arrivals->count);
+                         came);
+    }
     if (details->descriptor_room < count) {
         int *room = realloc(details->descriptors, count * sizeof *room);
         if (room == NULL)
@@ -77,18 +105,15 @@ int arrivals_give(struct arrivals *arrivals, const char *name, size_t count,
         details->descriptor_room = count;
     }
     memcpy(details->descriptors, arrivals->descriptors, count * sizeof(int));
-    arrivals->count -= count;
-    memmove(arrivals->descriptors, arrivals->descriptors + count, arrivals->count * sizeof(int));
     details->descriptor_count = count;
+    take_off(arrivals);
     return 0;
 }
 
 size_t arrivals_drop(struct arrivals *arrivals) {
     size_t count = arrivals->count;
-    for (size_t i = 0; i < count; i++)
-        os_close(arrivals->descriptors[i]);
-    arrivals->count = 0;
-    arrivals->cut = false;
+    while (arrivals->set_count > 0)
+        arrivals_skip(arrivals);
     return count;
 }
 

@@ -190,20 +190,24 @@ static int complete(struct bytes *bytes, const uint8_t *at, const struct framed 
                     struct message *message) {
     struct arrivals *arrivals = &bytes->arrivals;
     const struct terms *terms = &bytes->carrier.terms;
-    size_t announced = terms->frame->has_envelope ? framed->envelope.descriptors : arrivals->count;
+    size_t announced =
+        terms->frame->has_envelope ? framed->envelope.descriptors : arrivals_next(arrivals);
     if (!has_details(&framed->envelope) && announced == 0)
         return 0;
     struct details *details = message_details(message);
     if (details == NULL)
         return error_of(-ENOMEM, "%s", bytes->carrier.address);
     details->envelope = framed->envelope;
+    const char *wrong = NULL;
     if (framed->envelope.body_file != 0)
-        return error_set(-EBADMSG, "%s: damaged envelope: a body in a file on a stream",
-                         bytes->carrier.address);
-    if (!envelope_is_intact(&framed->envelope, at, framed->head, at + framed->head,
-                            (size_t)framed->size))
-        return error_set(-EBADMSG, "%s: damaged message: the checksum does not fit",
-                         bytes->carrier.address);
+        wrong = "damaged envelope: a body in a file on a stream";
+    else if (!envelope_is_intact(&framed->envelope, at, framed->head, at + framed->head,
+                                 (size_t)framed->size))
+        wrong = "damaged message: the checksum does not fit";
+    if (wrong != NULL && announced > 0)
+        arrivals_skip(arrivals); /* they would be taken for the next message's */
+    if (wrong != NULL)
+        return error_set(-EBADMSG, "%s: %s", bytes->carrier.address, wrong);
     return announced > 0 ? arrivals_give(arrivals, terms->name, announced, details) : 0;
 }
 
@@ -264,7 +268,7 @@ static int take_one(struct bytes *bytes, struct message **ret_message) {
 
 /* Descriptors stay as long as the message that announces them may still come. */
 static void drop_unannounced(struct bytes *bytes) {
-    if (bytes->arrivals.count == 0 || bytes->start < bytes->end)
+    if (bytes->arrivals.set_count == 0 || bytes->start < bytes->end)
         return;
     size_t dropped = arrivals_drop(&bytes->arrivals);
     bytes->carrier.descriptors_closed += dropped;

@@ -355,7 +355,9 @@ static bool is_gone(struct bytes *bytes) {
     struct pollfd item = {.fd = bytes->out, .events = 0};
     if (bytes->out < 0 || os_wait(&item, 1, 0) <= 0)
         return false;
-    if ((item.revents & (POLLERR | POLLHUP)) == 0)
+    /* After a half-close of our own, a hang-up only says that both sides have ended. */
+    short events = bytes->carrier.sends ? POLLERR | POLLHUP : POLLERR;
+    if ((item.revents & events) == 0)
         return false;
     bytes->reset |= os_socket_error(bytes->out) == -ECONNRESET;
     return true;

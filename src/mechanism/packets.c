@@ -14,7 +14,7 @@
 
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_MOST ((size_t)512 << 10)
-#define SMALL_MOST 1024                 /* an envelope and a body that are copied together */
+#define SMALL_MOST 2048                 /* an envelope and a body that are copied together */
 #define CROWDING_LEAST ((size_t)2048)   /* see would_crowd() */
 #define READ_MOST ((uint64_t)4 << 20)   /* of a body file; larger ones are mapped */
 #define INLINE_MOST ((size_t)128 << 10) /* below the usual net.core.wmem_default of 208 KiB */
@@ -88,7 +88,8 @@ static int join(struct packets *packets, size_t room, size_t size) {
 /* Nothing came in a connection: is it the end, or did a foreign program send nothing? */
 static bool is_end(const struct packets *packets) {
     struct pollfd item = {.fd = packets->fd, .events = POLLRDHUP};
-    return os_wait(&item, 1, 0) > 0 && (item.revents & (POLLHUP | POLLRDHUP)) != 0;
+    return os_wait(&item, 1, 0) > 0 && (item.revents & (POLLHUP | POLLRDHUP)) != 0 &&
+           os_bytes_unread(packets->fd) == 0;
 }
 
 static bool is_stranger(const struct packets *packets) {
@@ -101,7 +102,7 @@ static bool is_stranger(const struct packets *packets) {
 static void forget_packet(struct packets *packets) {
     packets->start = packets->end;
     packets->fresh = false;
-    if (packets->arrivals.count > 0 || packets->arrivals.cut)
+    if (packets->arrivals.set_count > 0)
         packets->carrier.descriptors_closed += arrivals_drop(&packets->arrivals);
 }
 
@@ -243,7 +244,7 @@ static int fetch_body(struct packets *packets, size_t announced, uint64_t size,
                       struct message *message) {
     const struct arrivals *arrivals = &packets->arrivals;
     struct chunk *chunk = NULL;
-    if (arrivals->count < announced)
+    if (arrivals_next(arrivals) != announced)
         return 0; /* arrivals_give() says why */
     int error = chunk_of_file(packets, arrivals->descriptors[announced - 1], size, &chunk);
     if (error < 0)
@@ -273,7 +274,7 @@ static int complete(struct packets *packets, const uint8_t *at, const struct fra
     const char *name = packets->carrier.address;
     bool has_envelope = packets->carrier.terms.frame->has_envelope;
     size_t announced = has_envelope ? envelope->descriptors + (size_t)(envelope->body_file != 0)
-                                    : packets->arrivals.count;
+                                    : arrivals_next(&packets->arrivals);
     bool plain = envelope_is_plain(envelope) && !envelope->has_checksum && announced == 0;
     if (plain && !packets->use.by_address && packets->sender.verified == 0)
         return 0;
@@ -521,6 +522,11 @@ static int body_file(struct packets *packets, const struct letter *letter) {
     if (packets->file >= 0)
         return packets->file;
     int file = os_sealed_body(letter->body, letter->size);
+    if (file == -EFBIG)
+        return error_set(file,
+                         "%s: a body of %zu bytes travels as a memory file, and the limit on file "
+                         "sizes of this process (ulimit -f) is lower",
+                         packets->carrier.address, letter->size);
     if (file < 0)
         return error_of(file, "%s: a memory file for a body of %zu bytes", packets->carrier.address,
                         letter->size);

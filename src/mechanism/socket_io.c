@@ -13,7 +13,8 @@ static ssize_t socket_io_read(struct bytes *bytes, void *to, size_t size, bool b
                              .msg_control = control,
                              .msg_controllen = sizeof control};
     ssize_t got = os_receive(bytes->in, &message, block);
-    if (got >= 0 && message.msg_controllen > 0) {
+    /* With no room for a single descriptor there is only the flag. */
+    if (got >= 0 && (message.msg_controllen > 0 || (message.msg_flags & MSG_CTRUNC) != 0)) {
         chappe_identity nobody;
         arrivals_collect(&bytes->arrivals, &message, &nobody);
     }

@@ -142,9 +142,37 @@ static int connect_named(const struct opening *opening, const struct unix_option
     return error_of(error, "%s: connecting", opening->address->text);
 }
 
+/* The kernel does not tell who is behind a name for datagrams; the file of a path does. */
+static int check_datagram_server(const struct opening *opening,
+                                 const struct unix_options *options) {
+    struct unix_name name;
+    struct stat status;
+    if (options->type != SOCK_DGRAM || !options->check_uid)
+        return 0;
+    int error = unix_name_parse(opening, &name);
+    if (error < 0)
+        return error;
+    if (name.abstract)
+        return error_set(-ENOTSUP,
+                         "%s: nobody can tell who serves an abstract name for datagrams; choose a "
+                         "path, another type=, or uid=any",
+                         opening->address->text);
+    error = os_stat(name.folder, name.leaf, &status);
+    unix_name_free(&name);
+    if (error < 0)
+        return error_set(error, "%s: nobody is there (no such socket)", opening->address->text);
+    const chappe_identity owner = {.uid = status.st_uid, .verified = CHAPPE_BY_SOCKET};
+    if (!is_welcome(options, &owner))
+        return error_set(-EPERM, "%s: the socket belongs to uid %d; option uid= says %d",
+                         opening->address->text, (int)status.st_uid, (int)options->uid);
+    return 0;
+}
+
 static int unix_open(const struct opening *opening, struct carrier **ret_carrier) {
     struct unix_options options;
     int error = read_options(opening->address, &options), fd;
+    if (error == 0)
+        error = check_datagram_server(opening, &options);
     if (error == 0)
         error = connect_named(opening, &options, &fd);
     if (error < 0)

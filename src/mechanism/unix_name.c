@@ -124,9 +124,9 @@ static int in_use(const struct unix_name *name) {
 
 /* Is the file that we locked still the one that has the name? Its owner may have removed it
  * between our open and our lock. */
-static bool is_current(const struct unix_name *name, const char *lock_leaf, int lock) {
+static bool is_current(int folder, const char *lock_leaf, int lock) {
     struct stat here, there;
-    return os_stat_of(lock, &here) == 0 && os_stat(name->folder, lock_leaf, &there) == 0 &&
+    return os_stat_of(lock, &here) == 0 && os_stat(folder, lock_leaf, &there) == 0 &&
            here.st_ino == there.st_ino && here.st_dev == there.st_dev;
 }
 
@@ -139,7 +139,7 @@ static int take_lock(const struct unix_name *name, mode_t mode) {
         if (lock < 0)
             return error_of(lock, "%s: the lock file %s beside the socket", name->text, lock_leaf);
         int error = os_try_lock(lock);
-        if (error == 0 && is_current(name, lock_leaf, lock))
+        if (error == 0 && is_current(name->folder, lock_leaf, lock))
             return lock;
         os_close(lock);
         if (error == -EAGAIN)
@@ -272,7 +272,8 @@ static void remove_files(const struct unix_claim *claim) {
     if (ours)
         os_remove(claim->folder, claim->leaf);
     lock_name(claim->leaf, lock_leaf);
-    os_remove(claim->folder, lock_leaf);
+    if (is_current(claim->folder, lock_leaf, claim->lock))
+        os_remove(claim->folder, lock_leaf); /* not one that another server has made since */
 }
 
 void unix_name_release(void *claimed, bool owner) {

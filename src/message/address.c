@@ -71,6 +71,8 @@ static int parse_options(struct address *address, char *query) {
 
 /* Takes `copy`, which belongs to `address`, apart. */
 static int take_apart(struct address *address, char *copy) {
+    if (*copy == '\0')
+        return error_set(-EINVAL, "an empty address; an address is scheme://where");
     char *colon = strstr(copy, "://");
     if (colon == NULL || colon == copy)
         return error_set(-EINVAL, "%s: an address is scheme://where, such as unix:///run/my.socket",

@@ -38,6 +38,7 @@ static void destroy(struct store *store) {
     for (struct details *details = store->free_details, *next; details != NULL; details = next) {
         next = details->next;
         free(details->descriptors);
+        free(details->reservation);
         free(details);
     }
     free_chunks(store->spare);
@@ -215,7 +216,7 @@ struct details *message_details(struct message *message) {
     details->envelope = (struct envelope){0};
     details->sender = (chappe_identity){.size = sizeof details->sender};
     details->descriptor_count = 0;
-    details->reservation = NULL;
+    details->reserved = false;
     details->way_back_size = 0;
     return message->details = details;
 }
@@ -223,7 +224,6 @@ struct details *message_details(struct message *message) {
 static void release_details(struct store *store, struct details *details) {
     for (size_t i = 0; i < details->descriptor_count; i++)
         os_close(details->descriptors[i]);
-    free(details->reservation);
     details->next = store->free_details;
     store->free_details = details;
 }

@@ -51,7 +51,8 @@ struct details {
     chappe_identity sender; /* verified 0: see the chunk */
     int *descriptors;       /* -1: taken; the room for them stays with the details */
     size_t descriptor_count, descriptor_room;
-    struct reservation *reservation; /* NULL for a received message */
+    bool reserved;                   /* the message is being written */
+    struct reservation *reservation; /* stays with the details, made when first needed */
     size_t way_back_size;            /* the sender's own address, where there is no connection */
     uint8_t way_back[DETAILS_WAY_BACK_MAX];
 };

@@ -30,6 +30,10 @@ static int call_ioctl(int fd, unsigned long request, void *argument) {
     return ioctl(fd, request, argument);
 }
 
+static int call_getrlimit(int resource, struct rlimit *limit) {
+    return getrlimit((__rlimit_resource_t)resource, limit);
+}
+
 struct os_calls os_calls = {
     .read = read,
     .preadv2 = preadv2,
@@ -67,6 +71,7 @@ struct os_calls os_calls = {
     .epoll_pwait2 = epoll_pwait2,
     .eventfd = eventfd,
     .ioctl = call_ioctl,
+    .getrlimit = call_getrlimit,
     .getrandom = getrandom,
     .pthread_sigmask = pthread_sigmask,
     .sigpending = sigpending,
@@ -174,6 +179,10 @@ int os_write_all(int fd, const void *bytes, size_t size) {
 }
 
 int os_sealed_body(const void *bytes, size_t size) {
+    struct rlimit limit;
+    /* Beyond it the kernel would not only fail but raise SIGXFSZ, which ends programs. */
+    if (os_calls.getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur < size)
+        return -EFBIG;
     int fd = result(os_calls.memfd_create("chappe-body", MFD_CLOEXEC | MFD_ALLOW_SEALING));
     if (fd < 0)
         return fd;

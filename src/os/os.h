@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -58,6 +59,7 @@ struct os_calls {
     int (*epoll_pwait2)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
     int (*eventfd)(unsigned, int);
     int (*ioctl)(int, unsigned long, void *);
+    int (*getrlimit)(int, struct rlimit *);
     ssize_t (*getrandom)(void *, size_t, unsigned);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *); /* a positive errno */
     int (*sigpending)(sigset_t *);
@@ -100,7 +102,7 @@ int os_bytes_unread(int fd);  /* FIONREAD */
 int os_socket_unread(int fd); /* SIOCOUTQ: memory that the other side has not freed */
 /* A sealed anonymous file with these bytes, and the reverse: maps `size` bytes of one
  * after making sure that nobody can change or shrink it any more. */
-int os_sealed_body(const void *bytes, size_t size);
+int os_sealed_body(const void *bytes, size_t size); /* -EFBIG: RLIMIT_FSIZE */
 int os_map_sealed(int fd, uint64_t size, void **ret_memory);
 int os_read_sealed(int fd, void *bytes, size_t size); /* all of it; same checks */
 void os_unmap(void *memory, size_t size);

@@ -56,6 +56,7 @@ enum {
     CALL_EPOLL_PWAIT2,
     CALL_EVENTFD,
     CALL_IOCTL,
+    CALL_GETRLIMIT,
     CALL_GETRANDOM,
     CALL_PTHREAD_SIGMASK,
     CALL_SIGPENDING,
@@ -102,6 +103,7 @@ const struct call calls[WAYS_TO_FAIL] = {
     [CALL_EPOLL_PWAIT2] = {"epoll_pwait2", {EINVAL, ENOMEM}, true},
     [CALL_EVENTFD] = {"eventfd", {EMFILE, ENODEV}, false},
     [CALL_IOCTL] = {"ioctl", {EINVAL, ENOTTY}, false},
+    [CALL_GETRLIMIT] = {"getrlimit", {EFAULT}, false},
     [CALL_GETRANDOM] = {"getrandom", {ENOSYS, EFAULT}, true},
     [CALL_PTHREAD_SIGMASK] = {"pthread_sigmask", {EINVAL}, false},
     [CALL_SIGPENDING] = {"sigpending", {EFAULT}, false},
@@ -414,6 +416,10 @@ static int fake_ioctl(int fd, unsigned long request, void *argument) {
     return ends(CALL_IOCTL) ? -1 : real.ioctl(fd, request, argument);
 }
 
+static int fake_getrlimit(int resource, struct rlimit *limit) {
+    return ends(CALL_GETRLIMIT) ? -1 : real.getrlimit(resource, limit);
+}
+
 static ssize_t fake_getrandom(void *bytes, size_t size, unsigned flags) {
     return ends(CALL_GETRANDOM) ? -1 : real.getrandom(bytes, size, flags);
 }
@@ -464,6 +470,7 @@ void injection_start(void) {
         .epoll_pwait2 = fake_epoll_pwait2,
         .eventfd = fake_eventfd,
         .ioctl = fake_ioctl,
+        .getrlimit = fake_getrlimit,
         .getrandom = fake_getrandom,
         .pthread_sigmask = fake_pthread_sigmask,
         .sigpending = fake_sigpending,
