@@ -239,7 +239,8 @@ typedef struct chappe_message {
 } chappe_message;
 
 /* Where a reply goes. A plain value: copy it, keep it, use it late, in any order, more than
- * once (to a client that has ended its sending: once a token taken), with the endpoint that it came from (with another: -EINVAL). */
+ * once (to a client that has ended its sending: once a token taken), with the endpoint that
+ * it came from (with another: -EINVAL). */
 typedef struct chappe_token {
     uint64_t opaque[32];
 } chappe_token;
@@ -390,7 +391,7 @@ enum {
 
 typedef struct chappe_identity {
     size_t size;       /* sizeof(chappe_identity), set by the caller */
-    pid_t pid;         /* 0 = outside this pid namespace, or unknown */
+    pid_t pid;         /* 0 = unknown (the end of a pair), or outside this pid namespace */
     uid_t uid;         /* (uid_t)-1 = unknown */
     gid_t gid;         /* (gid_t)-1 = unknown */
     uint32_t verified; /* set of CHAPPE_BY_…; 0: nothing is known */

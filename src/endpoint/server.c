@@ -129,9 +129,13 @@ static void drop(struct server *server, struct client *client) {
         watch_listener(server);
 }
 
-static void cut_off(struct server *server) {
+static void cut_off(struct server *server, const struct client *client) {
+    const chappe_identity *peer = &client->carrier->peer;
     server->endpoint->numbers.clients_cut_off++;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "cut a client off: %s", error_text());
+    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING,
+             "cut off client %llu (process %d, uid %d): %s",
+             (unsigned long long)(client->number >> SLOT_BITS), (int)peer->pid, (int)peer->uid,
+             error_text());
 }
 
 static struct client **free_slot(struct server *server) {
@@ -341,7 +345,7 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
             return taken;
         }
         if (taken < 0)
-            cut_off(server);
+            cut_off(server, client);
         if (taken < 0 || client->gone)
             drop(server, client);
     }

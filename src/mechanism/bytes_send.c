@@ -304,6 +304,8 @@ int bytes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     held->messages = taken;
     uint64_t dropped = bytes->dropped;
     error = flush(bytes, mode == SEND_BLOCK);
+    if (error == -ECONNABORTED)
+        error = 0; /* whole messages may be out: the next call tells that the reader is gone */
     if (error < 0 && held->size > 0 && held->done > 0)
         error = 0; /* its beginning is out: the rest is held and goes on later */
     if (error < 0) {

@@ -18,6 +18,7 @@ struct unix_options {
     mode_t mode;      /* of a socket with a path */
     uint64_t clients; /* at most; 0 = no limit */
     bool check_uid;   /* the other side must be `uid` */
+    bool asked;       /* for that check, in the address */
     bool trust_root;  /* or root */
     uid_t uid;
 };
@@ -36,6 +37,7 @@ static int read_mode(const struct address *address, mode_t *ret_mode) {
 static int read_uid(const struct address *address, struct unix_options *options) {
     const char *text = address_option(address, "uid");
     bool abstract = address->where[0] == '@';
+    options->asked = text != NULL;
     uint64_t uid = os_uid();
     if (text == NULL)
         text = abstract ? "self" : "any";
@@ -147,7 +149,7 @@ static int check_datagram_server(const struct opening *opening,
                                  const struct unix_options *options) {
     struct unix_name name;
     struct stat status;
-    if (options->type != SOCK_DGRAM || !options->check_uid)
+    if (options->type != SOCK_DGRAM || !options->check_uid || !options->asked)
         return 0;
     int error = unix_name_parse(opening, &name);
     if (error < 0)
@@ -206,6 +208,8 @@ static int unix_pair(const struct opening *a, const struct opening *b, struct ca
         return error;
     }
     first->crosses_fork = second->crosses_fork = true;
+    /* The kernel noted who made the pair; which process has an end after a fork it cannot know. */
+    first->peer.pid = second->peer.pid = 0;
     *ret_a = first;
     *ret_b = second;
     return 0;

@@ -122,25 +122,31 @@ static int in_use(const struct unix_name *name) {
     return error_set(-EADDRINUSE, "%s: a living process serves this name already", name->text);
 }
 
-/* Is the file that we locked still the one that has the name? Its owner may have removed it
- * between our open and our lock. */
-static bool is_current(int folder, const char *lock_leaf, int lock) {
-    struct stat here, there;
-    return os_stat_of(lock, &here) == 0 && os_stat(folder, lock_leaf, &there) == 0 &&
-           here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+/* Is that file still the one that has the name of the lock? Its owner may have removed it, or
+ * somebody else put another one there. */
+static bool is_current(int folder, const char *lock_leaf, dev_t device, ino_t inode) {
+    struct stat there;
+    return os_stat(folder, lock_leaf, &there) == 0 && there.st_ino == inode &&
+           there.st_dev == device;
 }
 
-/* The lock of the name, held. */
-static int take_lock(const struct unix_name *name, mode_t mode) {
+/* Takes the lock of the name: fills in its part of the claim. */
+static int take_lock(const struct unix_name *name, mode_t mode, struct unix_claim *claim) {
     char lock_leaf[NAME_MAX + 1];
+    struct stat here;
     lock_name(name->leaf, lock_leaf);
     for (int i = 0; i < LOCK_TRIES; i++) {
         int lock = os_open_lock(name->folder, lock_leaf, mode | S_IRUSR | S_IWUSR);
         if (lock < 0)
             return error_of(lock, "%s: the lock file %s beside the socket", name->text, lock_leaf);
         int error = os_try_lock(lock);
-        if (error == 0 && is_current(name->folder, lock_leaf, lock))
-            return lock;
+        if (error == 0 && os_stat_of(lock, &here) == 0 &&
+            is_current(name->folder, lock_leaf, here.st_dev, here.st_ino)) {
+            claim->lock = lock;
+            claim->lock_device = here.st_dev;
+            claim->lock_inode = here.st_ino;
+            return 0;
+        }
         os_close(lock);
         if (error == -EAGAIN)
             return in_use(name);
@@ -228,12 +234,11 @@ static int bind_path(struct unix_name *name, int fd, mode_t mode, struct unix_cl
 
 static int claim_path(struct unix_name *name, int fd, int type, mode_t mode,
                       struct unix_claim *claim) {
-    int lock = take_lock(name, mode);
-    if (lock < 0)
-        return lock;
-    claim->lock = lock;
+    int error = take_lock(name, mode, claim);
+    if (error < 0)
+        return error;
     memcpy(claim->leaf, name->leaf, sizeof claim->leaf);
-    int error = make_free(name, type);
+    error = make_free(name, type);
     if (error == 0)
         error = bind_path(name, fd, mode, claim);
     claim->folder = name->folder; /* from here on the claim's */
@@ -272,7 +277,7 @@ static void remove_files(const struct unix_claim *claim) {
     if (ours)
         os_remove(claim->folder, claim->leaf);
     lock_name(claim->leaf, lock_leaf);
-    if (is_current(claim->folder, lock_leaf, claim->lock))
+    if (is_current(claim->folder, lock_leaf, claim->lock_device, claim->lock_inode))
         os_remove(claim->folder, lock_leaf); /* not one that another server has made since */
 }
 

@@ -36,6 +36,8 @@ int unix_name_connect(struct unix_name *name, int fd);
 struct unix_claim {
     int folder;
     int lock;
+    dev_t lock_device; /* of the lock file that we hold */
+    ino_t lock_inode;
     dev_t device; /* of the socket file that we made */
     ino_t inode;
     char leaf[NAME_MAX + 1];
