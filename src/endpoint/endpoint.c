@@ -290,8 +290,6 @@ int chappe_supports(const chappe_endpoint *endpoint, size_t capability) {
     return capability < row->support_count ? row->support[capability] : CHAPPE_REFUSES;
 }
 
-#define IDENTITY_LEAST (offsetof(chappe_identity, verified) + sizeof(uint32_t))
-
 int chappe_peer_identity(const chappe_endpoint *endpoint, chappe_identity *ret_identity) {
     if (endpoint == NULL || ret_identity == NULL)
         return error_set(-EINVAL, "endpoint or ret_identity is NULL");

@@ -20,6 +20,10 @@ struct server;
 #define FILTER_NO_REQUESTS ((uint32_t)1 << 31) /* in a filter of our own */
 #define SLOT_BITS 20 /* a client's number is a count, and its slot in the low bits */
 
+/* The public structs as they were in version 0.1: no caller's is smaller. */
+#define SETTINGS_LEAST (offsetof(chappe_settings, answers) + sizeof(void *))
+#define IDENTITY_LEAST (offsetof(chappe_identity, verified) + sizeof(uint32_t))
+
 /* The descriptor of chappe_fd(). */
 struct pollable {
     bool armed;

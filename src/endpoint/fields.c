@@ -76,8 +76,6 @@ int chappe_take_fd(chappe_message *message, size_t index) {
     return fd;
 }
 
-#define IDENTITY_LEAST (offsetof(chappe_identity, verified) + sizeof(uint32_t))
-
 int chappe_sender(const chappe_message *message, chappe_identity *ret_identity) {
     if (message == NULL || ret_identity == NULL)
         return error_set(-EINVAL, "the message or ret_identity is NULL");

@@ -11,8 +11,6 @@
 
 _Static_assert(sizeof(struct token) <= sizeof(chappe_token), "a token has to fit");
 
-#define SETTINGS_LEAST (offsetof(chappe_settings, answers) + sizeof(void *))
-
 /* Without correlation the next message is the reply, so at most one may be owed. */
 static int check_debt(const chappe_endpoint *endpoint) {
     if (!endpoint->owes_reply || endpoint->carrier->terms.frame->has_envelope)

@@ -110,8 +110,6 @@ static int address_reply(chappe_endpoint *endpoint, const chappe_token *given,
     return 0;
 }
 
-#define SETTINGS_LEAST (offsetof(chappe_settings, answers) + sizeof(void *))
-
 int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
                  const chappe_settings *settings, struct letter *ret_letter,
                  struct carrier **ret_carrier) {
