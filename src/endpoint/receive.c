@@ -10,7 +10,6 @@
 #include "base/versioned.h"
 #include "endpoint/endpoint.h"
 #include "endpoint/server.h"
-#include "endpoint/token.h"
 #include "mechanism/held.h"
 #include "os/os.h"
 

@@ -73,13 +73,8 @@ struct parts {
 static void join_small(struct parts *parts) {
     if (parts->total > sizeof parts->small)
         return;
-    uint8_t *to = parts->small;
-    for (size_t i = 0; i < 3; i++) {
-        if (parts->parts[i].iov_len > 0)
-            memcpy(to, parts->parts[i].iov_base, parts->parts[i].iov_len);
-        to += parts->parts[i].iov_len;
-        parts->parts[i].iov_len = 0;
-    }
+    held_join(parts->parts, parts->small);
+    parts->parts[1].iov_len = parts->parts[2].iov_len = 0;
     parts->parts[0] = (struct iovec){.iov_base = parts->small, .iov_len = parts->total};
 }
 

@@ -5,6 +5,9 @@
 #ifndef MECHANISM_HELD_H
 #define MECHANISM_HELD_H
 
+#include <string.h>
+#include <sys/uio.h>
+
 #include "mechanism/mechanism.h"
 
 #define HELD_WARM ((size_t)64 << 10) /* this much memory stays when nothing is held */
@@ -17,6 +20,13 @@ struct held {
     size_t descriptor_count;
     int descriptors[CHAPPE_DESCRIPTORS_MAX]; /* duplicates, to go with the first byte */
 };
+
+/* Copies the head, body and tail of a message together. */
+static inline void held_join(const struct iovec parts[3], uint8_t *to) {
+    for (size_t i = 0; i < 3; to += parts[i++].iov_len)
+        if (parts[i].iov_len > 0)
+            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+}
 
 /* Is anything held? */
 static inline bool held_is_full(const struct held *held) {

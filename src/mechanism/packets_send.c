@@ -49,9 +49,7 @@ static int hold(struct packets *packets, const struct letter *letter, const stru
     int error = held_take_descriptors(held, packets->carrier.address, letter);
     if (error < 0)
         return error;
-    for (size_t i = 0, at = 0; i < 3; at += parts[i++].iov_len)
-        if (parts[i].iov_len > 0)
-            memcpy(held->bytes + at, parts[i].iov_base, parts[i].iov_len);
+    held_join(parts, held->bytes);
     held->size = size;
     held->messages = 1;
     return 1;
@@ -63,10 +61,7 @@ static int join_small(struct iovec parts[3], uint8_t small[SMALL_MOST]) {
     size_t total = parts[0].iov_len + parts[1].iov_len + parts[2].iov_len;
     if (total > SMALL_MOST)
         return parts[2].iov_len > 0 ? 3 : 2;
-    uint8_t *to = small;
-    for (size_t i = 0; i < 3; to += parts[i++].iov_len)
-        if (parts[i].iov_len > 0)
-            memcpy(to, parts[i].iov_base, parts[i].iov_len);
+    held_join(parts, small);
     parts[0] = (struct iovec){.iov_base = small, .iov_len = total};
     parts[1].iov_len = parts[2].iov_len = 0;
     return 1;
