@@ -462,6 +462,59 @@ typedef struct chappe_wait_item {
  * items. */
 CHAPPE_API int chappe_wait(chappe_wait_item *items, size_t count, chappe_deadline deadline);
 
+/* ---- domains ---------------------------------------------------------------------- */
+
+/* A domain is a folder in which processes find each other's named objects: those of
+ * shm://, and nothing of other mechanisms. Without more it is /dev/shm/chappe-UID, for one
+ * user alone, made when it is first needed; the variable CHAPPE_DOMAIN names another one.
+ * What a dead process left there is removed by whatever call opens the domain next. */
+
+typedef struct chappe_domain_settings {
+    size_t size;    /* sizeof(chappe_domain_settings) */
+    uint32_t mode;  /* 0 or 0700: this user's alone; 0770 or 02770: all members of a group */
+    uint32_t group; /* which group; with mode 0770 or 02770 */
+} chappe_domain_settings;
+
+/* Makes a domain at a path. If it is there already, as it would be made, that is success;
+ * what a killed call left unfinished is finished.
+ * Errors: -EEXIST (something else is there), -EPERM (it belongs to another user, or this
+ * user may not give it to that group), -EINVAL (another mode), -ENOENT, -EACCES. */
+CHAPPE_API int chappe_domain_create(const char *path, const chappe_domain_settings *settings);
+
+typedef enum chappe_object_state {
+    CHAPPE_OBJECT_ALIVE = 0,     /* the process that made it lives */
+    CHAPPE_OBJECT_STAYS = 1,     /* until it is destroyed */
+    CHAPPE_OBJECT_DEAD = 2,      /* that process has died; the next use of the name removes it */
+    CHAPPE_OBJECT_OTHER = 3,     /* made by another version, and not known to be dead */
+    CHAPPE_OBJECT_FOREIGN = 4,   /* nothing of this library; it is left alone */
+    CHAPPE_OBJECT_FORBIDDEN = 5, /* this user may not look at it */
+} chappe_object_state;
+
+/* A domain, and one object in it. Later versions may add members at the end: see size. */
+typedef struct chappe_domain_entry {
+    size_t size;       /* of this struct in the library */
+    const char *path;  /* of the domain */
+    uint32_t mode;     /* of its folder: 0700, or 02770 if it is shared */
+    uint32_t uid, gid; /* of its folder */
+    const char *name;  /* of the object; NULL in the entry that only tells of the domain */
+    size_t name_size;  /* it may hold NUL bytes; one more is behind it */
+    const char *kind;  /* "shm"; "" if not known */
+    uint32_t state;    /* a chappe_object_state */
+    pid_t pid;         /* of the process that made it, in its own PID namespace; 0: not known */
+    uint32_t owner;    /* uid that the object belongs to */
+    int64_t created;   /* ns since 1970; 0: not known */
+    uint64_t bytes;    /* that it occupies at most */
+} chappe_domain_entry;
+
+/* Called for one entry, which is valid during the call. Other than 0 ends the listing. */
+typedef int chappe_domain_visit(void *context, const chappe_domain_entry *entry);
+
+/* Calls `visit` once for the domain itself, then for each object in it, in no order. NULL:
+ * the domain of this process. Makes and removes nothing. Result: 0, or what `visit` said.
+ * Errors: -ENOENT (there is no domain yet), -EPERM (it is not safe to use; the sentence says
+ * why), -ENOTDIR, -EACCES. */
+CHAPPE_API int chappe_domain_list(const char *path, chappe_domain_visit *visit, void *context);
+
 /* ---- numbers --------------------------------------------------------------------- */
 
 typedef struct chappe_statistics {

@@ -59,9 +59,10 @@ int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char 
                      error == -ETIMEDOUT ? " by the deadline" : " now");
 }
 
-void endpoint_interest(const chappe_endpoint *endpoint, struct interest *ret_interest) {
+void endpoint_interest(chappe_endpoint *endpoint, struct interest *ret_interest) {
     struct interest interest = {.out = -1};
     if (endpoint->server != NULL) {
+        server_ask_to_ring(endpoint->server);
         interest.in = server_watch(endpoint->server);
         interest.ready = server_is_ready(endpoint->server) || endpoint->carrier->postponed != 0;
     } else {
@@ -328,14 +329,9 @@ int chappe_finish(chappe_endpoint *endpoint, chappe_deadline deadline) {
     struct carrier *carrier = endpoint->carrier;
     if (carrier->functions->finish == NULL || !carrier->sends)
         return error_set(-ENOTSUP, "%s: there is no sending direction to end", carrier->address);
-    for (;;) {
-        error = carrier->functions->send(carrier, NULL, SEND_TRY);
-        if (error != -EAGAIN)
-            break;
-        struct interest interest;
-        endpoint_interest(endpoint, &interest);
-        struct pollfd item = {.fd = interest.out, .events = POLLOUT};
-        int ready = os_wait(&item, 1, deadline);
+    struct room_wait wait = ROOM_WAIT;
+    while ((error = carrier->functions->send(carrier, NULL, SEND_TRY)) == -EAGAIN) {
+        int ready = deadline == CHAPPE_NOW ? -EAGAIN : send_wait_for_room(carrier, deadline, &wait);
         if (ready < 0)
             return endpoint_out_of_time(endpoint, ready, "held output could not be passed on");
     }

@@ -81,7 +81,7 @@ bool endpoint_is_late(chappe_deadline deadline, int round);
 int endpoint_out_of_time(const chappe_endpoint *endpoint, int error, const char *what);
 /* An endpoint around a carrier, which it then owns, also on failure. */
 int endpoint_create(struct carrier *carrier, struct store *store, chappe_endpoint **ret_endpoint);
-void endpoint_interest(const chappe_endpoint *endpoint, struct interest *ret_interest);
+void endpoint_interest(chappe_endpoint *endpoint, struct interest *ret_interest);
 
 /* ---- send.c ---- */
 /* Makes a letter out of settings, which outlive it. */
@@ -92,6 +92,14 @@ int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
 int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
                 const chappe_settings *settings, uint64_t own_correlation,
                 chappe_deadline deadline);
+/* How a wait for room goes on: see send_wait_for_room(). */
+struct room_wait {
+    int64_t pause;
+    uint32_t looks;
+};
+#define ROOM_WAIT ((struct room_wait){.pause = 50000})
+/* The carrier takes nothing more: waits until it may. 0: try again; or as os_wait(). */
+int send_wait_for_room(struct carrier *carrier, chappe_deadline deadline, struct room_wait *wait);
 /* -EBUSY with a sentence: a message is reserved. */
 int send_busy(const chappe_endpoint *endpoint);
 /* Passes held output on if it can go on now. */

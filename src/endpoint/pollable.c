@@ -49,6 +49,11 @@ static int adjust(struct pollable *pollable, int fd, uint32_t events, uint32_t *
 static int adjust_carrier(chappe_endpoint *endpoint, const struct interest *interest) {
     struct pollable *pollable = &endpoint->pollable;
     uint32_t in = (pollable->wanted & CHAPPE_READABLE) != 0 ? EPOLLIN | EPOLLRDHUP : 0;
+    if (endpoint->carrier->spin != NULL) {
+        /* A ring is input, whatever it is about. */
+        uint32_t events = EPOLLIN | EPOLLRDHUP | (interest->out_events != 0 ? EPOLLOUT : 0);
+        return adjust(pollable, interest->in, events, &pollable->in_events);
+    }
     uint32_t out = (pollable->wanted & CHAPPE_WRITABLE) != 0 || interest->holding ? EPOLLOUT : 0;
     if (interest->in == interest->out)
         return adjust(pollable, interest->in, in | out, &pollable->in_events);
@@ -65,7 +70,8 @@ int pollable_settle(chappe_endpoint *endpoint) {
     endpoint_interest(endpoint, &interest);
     int error = adjust_carrier(endpoint, &interest);
     bool here = interest.ready || endpoint->aside.first != NULL;
-    bool rings = pollable->always || (here && (pollable->wanted & CHAPPE_READABLE) != 0);
+    bool rings = pollable->always || (here && (pollable->wanted & CHAPPE_READABLE) != 0) ||
+                 (interest.room && (pollable->wanted & CHAPPE_WRITABLE) != 0);
     if (rings && !pollable->rings)
         os_bell_ring(pollable->bell);
     if (!rings && pollable->rings)

@@ -127,11 +127,55 @@ static int wait_for_carrier(chappe_endpoint *endpoint, const struct interest *in
     return items[0].revents != 0 ? 1 : 0;
 }
 
+#define LOOKS_PER_ROUND 1024
+
+/* Looks for messages for as long as it pays. As receive(). */
+static int keep_looking(struct carrier *carrier, chappe_deadline deadline) {
+    uint32_t budget = waiting_spin_budget(carrier->spin), looks = 0;
+    int got = -EAGAIN;
+    while (looks < budget && got == -EAGAIN) {
+        bool round = ++looks % LOOKS_PER_ROUND == 0;
+        if (round && os_now() >= deadline)
+            break;
+        shared_pause_between_looks();
+        got = carrier->functions->receive(carrier, round);
+    }
+    waiting_spin_learn(carrier->spin, got != -EAGAIN, looks);
+    return got;
+}
+
+/* As bring_in(), from a carrier with a bell. */
+static int look_for(chappe_endpoint *endpoint, chappe_deadline deadline) {
+    struct carrier *carrier = endpoint->carrier;
+    struct interest interest;
+    for (;;) {
+        int got = carrier->functions->receive(carrier, deadline == CHAPPE_NOW);
+        if (got == -EAGAIN && deadline != CHAPPE_NOW)
+            got = keep_looking(carrier, deadline);
+        if (got != -EAGAIN)
+            return got;
+        send_held(endpoint);
+        if (deadline == CHAPPE_NOW)
+            return endpoint_out_of_time(endpoint, -EAGAIN, "nothing to receive");
+        carrier->functions->interest(carrier, &interest);
+        if (interest.ready)
+            continue;
+        struct pollfd item = {.fd = interest.in, .events = (short)(POLLIN | interest.out_events)};
+        int ready = os_wait(&item, 1, deadline);
+        if (ready == -EAGAIN || ready == -ETIMEDOUT)
+            return endpoint_out_of_time(endpoint, ready, "nothing to receive");
+        if (ready < 0)
+            return error_of(ready, "%s: waiting", carrier->address);
+    }
+}
+
 /* Gets at least something from the carrier. 1: something came; 0: the end. */
 static int bring_in(chappe_endpoint *endpoint, chappe_deadline deadline) {
     struct carrier *carrier = endpoint->carrier;
     if (endpoint->server != NULL)
         return server_receive(endpoint->server, deadline);
+    if (carrier->spin != NULL)
+        return look_for(endpoint, deadline);
     struct interest interest;
     for (;;) {
         bool block = deadline == CHAPPE_FOREVER && !held_is_full(carrier->held);

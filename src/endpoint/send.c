@@ -136,9 +136,30 @@ int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
 
 /* ---- sending ---- */
 
-/* The carrier takes nothing more: waits until it may. */
-static int wait_for_room(struct carrier *carrier, chappe_deadline deadline, int64_t *pause) {
+#define LOOKS_MOST 500
+#define LOOKS_PER_CLOCK 64
+
+/* A carrier with a bell: looks for room for as long as a wake takes, then asks to be rung. */
+static int look_for_room(struct carrier *carrier, chappe_deadline deadline,
+                         struct room_wait *wait) {
+    if (wait->looks < carrier->spin->most && wait->looks < LOOKS_MOST) {
+        shared_pause_between_looks();
+        bool late = ++wait->looks % LOOKS_PER_CLOCK == 0 && os_now() >= deadline;
+        return late ? -ETIMEDOUT : 0;
+    }
     struct interest interest;
+    carrier->functions->interest(carrier, &interest);
+    if (interest.room)
+        return 0;
+    struct pollfd item = {.fd = interest.in, .events = (short)(POLLIN | interest.out_events)};
+    int ready = os_wait(&item, 1, deadline);
+    return ready < 0 ? ready : 0;
+}
+
+int send_wait_for_room(struct carrier *carrier, chappe_deadline deadline, struct room_wait *wait) {
+    struct interest interest;
+    if (carrier->spin != NULL)
+        return look_for_room(carrier, deadline, wait);
     carrier->functions->interest(carrier, &interest);
     struct pollfd item = {.fd = interest.out, .events = POLLOUT};
     if (interest.out >= 0) {
@@ -149,8 +170,8 @@ static int wait_for_room(struct carrier *carrier, chappe_deadline deadline, int6
     int64_t left = deadline - os_now();
     if (left <= 0)
         return -ETIMEDOUT;
-    os_pause(-1, left < *pause ? left : *pause);
-    *pause = *pause < 4000000 ? *pause * 2 : *pause;
+    os_pause(-1, left < wait->pause ? left : wait->pause);
+    wait->pause = wait->pause < 4000000 ? wait->pause * 2 : wait->pause;
     return 0;
 }
 
@@ -161,14 +182,14 @@ static int send_until(chappe_endpoint *endpoint, struct carrier *carrier,
     enum send_mode mode = deadline == CHAPPE_FOREVER ? SEND_BLOCK : SEND_TRY;
     if (deadline == CHAPPE_NOW || at_end == SEND_KEEP)
         mode = at_end;
-    int64_t pause = 50000;
+    struct room_wait wait = ROOM_WAIT;
     for (;;) {
         int sent = carrier->functions->send(carrier, letter, mode);
         if (sent != -EAGAIN)
             return sent < 0 ? sent : 0;
         if (deadline == CHAPPE_NOW)
             return endpoint_out_of_time(endpoint, -EAGAIN, "the other side has no room");
-        int error = wait_for_room(carrier, deadline, &pause);
+        int error = send_wait_for_room(carrier, deadline, &wait);
         if (error < 0) {
             /* The last call, so that what has begun is taken over. */
             sent = carrier->functions->send(carrier, letter, at_end);
@@ -258,7 +279,7 @@ void send_held(chappe_endpoint *endpoint) {
 static int send_some(chappe_endpoint *endpoint, const chappe_item *items, size_t count,
                      chappe_deadline deadline) {
     struct carrier *carrier = endpoint->carrier;
-    int64_t pause = 50000;
+    struct room_wait wait = ROOM_WAIT;
     uint64_t bytes;
     while (carrier->functions->send_plain != NULL && endpoint->server == NULL &&
            items[0].settings == NULL) {
@@ -273,7 +294,7 @@ static int send_some(chappe_endpoint *endpoint, const chappe_item *items, size_t
             break;
         if (sent != -EAGAIN)
             return sent;
-        int error = deadline == CHAPPE_NOW ? -EAGAIN : wait_for_room(carrier, deadline, &pause);
+        int error = deadline == CHAPPE_NOW ? -EAGAIN : send_wait_for_room(carrier, deadline, &wait);
         if (error < 0)
             return endpoint_out_of_time(endpoint, error, "the other side has no room");
     }
@@ -329,9 +350,23 @@ static int keep_settings(const chappe_settings *settings, struct reservation *re
     return 0;
 }
 
-/* A message over memory of its own, with room for its settings. */
-static struct message *reserve_memory(chappe_endpoint *endpoint, size_t size) {
-    struct chunk *chunk = chunk_create(endpoint->store, size > 0 ? size : 1);
+static void leave_in_place(struct chunk *chunk) {
+    (void)chunk; /* the carrier's */
+}
+
+/* Where the carrier will want the body, or memory of its own. */
+static struct chunk *reserve_chunk(chappe_endpoint *endpoint, struct carrier *carrier,
+                                   size_t size) {
+    void *place =
+        carrier->functions->reserve != NULL ? carrier->functions->reserve(carrier, size) : NULL;
+    return place != NULL ? chunk_around(endpoint->store, place, size, leave_in_place, NULL)
+                         : chunk_create(endpoint->store, size > 0 ? size : 1);
+}
+
+/* A message to be written, with room for its settings. */
+static struct message *reserve_memory(chappe_endpoint *endpoint, struct carrier *carrier,
+                                      size_t size) {
+    struct chunk *chunk = reserve_chunk(endpoint, carrier, size);
     if (chunk == NULL)
         return NULL;
     struct message *message = message_create(chunk, chunk->bytes, size);
@@ -366,7 +401,7 @@ int chappe_reserve(chappe_endpoint *endpoint, size_t size, const chappe_settings
                          name, size, (unsigned long long)limit);
     if ((error = send_address(endpoint, NULL, 0, settings, &letter, &carrier)) < 0)
         return error;
-    struct message *message = reserve_memory(endpoint, size);
+    struct message *message = reserve_memory(endpoint, carrier, size);
     if (message == NULL)
         return error_of(-ENOMEM, "%s: %zu bytes", name, size);
     struct reservation *reservation = message->details->reservation;

@@ -3,17 +3,23 @@
  * A server of connections whose clients all come out of one chappe_receive(). One epoll
  * descriptor watches the listener and every client; clients with messages at hand take
  * turns, so that none can starve another. A client that holds a reply is not read from until
- * it has taken it: so it costs at most one reply and one read of memory. */
+ * it has taken it: so it costs at most one reply and one read of memory.
+ *
+ * Clients with a bell (struct carrier) come in two states. A warm one was not asked to ring:
+ * it is looked at, by and by. Before a wait every warm one is asked, and is then cold: epoll
+ * tells when it rings. */
 #include "endpoint/server.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "mechanism/held.h"
 #include "os/os.h"
 
 #define EVENTS_MOST 64
-#define ACCEPTS_MOST 64        /* in a row, before clients get their turn */
+#define ACCEPTS_MOST 64 /* in a row, before clients get their turn */
+#define LOOKS_PER_ROUND 64
 #define TRY_AGAIN_NS 100000000 /* how soon, after descriptors had run out */
 #define TAG_LISTENER UINT64_MAX
 #define SLOTS_MOST ((size_t)1 << SLOT_BITS)
@@ -23,6 +29,8 @@ struct client {
     uint64_t number;
     struct client *next_ready;
     struct client *next_ended;
+    struct client *next_warm;
+    bool warm;
     uint64_t owed; /* tokens taken and not answered */
     bool ready;    /* in the queue of those that may have a message at hand */
     bool ended;    /* it will send nothing more, but may still take replies */
@@ -42,6 +50,8 @@ struct server {
     size_t client_count;
     uint64_t clients_ever;
     struct client *first_ready, *last_ready;
+    struct client *first_warm;
+    struct waiting_spin spin;    /* over all warm clients */
     struct client *first_ended;  /* half-closed: they may still be owed replies */
     uint64_t descriptors_closed; /* by clients that have gone */
 };
@@ -70,6 +80,27 @@ static void leave_queue(struct server *server) {
     if (server->first_ready == NULL)
         server->last_ready = NULL;
     client->ready = false;
+}
+
+/* ---- clients with a bell ---- */
+
+static void make_warm(struct server *server, struct client *client) {
+    if (client->warm || client->carrier->spin == NULL)
+        return;
+    client->warm = true;
+    client->next_warm = server->first_warm;
+    server->first_warm = client;
+    server->spin.most = client->carrier->spin->most;
+}
+
+static void make_cold(struct server *server, struct client *client) {
+    struct client **link = &server->first_warm;
+    if (!client->warm)
+        return;
+    while (*link != client)
+        link = &(*link)->next_warm;
+    *link = client->next_warm;
+    client->warm = false;
 }
 
 /* ---- clients ---- */
@@ -124,6 +155,7 @@ static void drop(struct server *server, struct client *client) {
     server->client_count--;
     if (client->ended)
         leave_ended(server, client);
+    make_cold(server, client);
     free(client);
     if (server->full)
         watch_listener(server);
@@ -176,6 +208,7 @@ static int admit(struct server *server, struct carrier *carrier) {
     carrier->client = client->number;
     *slot = client;
     server->client_count++;
+    make_warm(server, client);
     log_line(&server->endpoint->log, CHAPPE_LOG_DEBUG, "%s: client %llu came (process %d)",
              listener_of(server)->address, (unsigned long long)server->clients_ever,
              (int)carrier->peer.pid);
@@ -234,7 +267,8 @@ static void set_paused(struct server *server, struct client *client, bool paused
         return;
     client->carrier->functions->interest(client->carrier, &interest);
     uint32_t input = client->ended ? 0 : EPOLLIN | EPOLLRDHUP;
-    os_rewatch(server->watch, interest.in, paused ? EPOLLOUT : input, client->number);
+    uint32_t output = client->carrier->spin != NULL ? EPOLLIN : EPOLLOUT;
+    os_rewatch(server->watch, interest.in, paused ? output : input, client->number);
 }
 
 /* Nothing more can be done for it; what it sent before is still taken. */
@@ -257,9 +291,11 @@ static void pass_on(struct server *server, struct client *client) {
 
 /* 0, or an error that is ours and not the client's. */
 static int bring_in(struct server *server, struct client *client, uint32_t events) {
-    int got = client->carrier->functions->receive(client->carrier, false);
-    if (got == -EAGAIN)
+    int got = client->carrier->functions->receive(client->carrier, events != 0);
+    if (got == -EAGAIN) {
+        make_warm(server, client); /* it rang, so it has to be asked again */
         return 0;
+    }
     if (got == -ENOMEM)
         return got;
     if (got > 0) {
@@ -301,9 +337,64 @@ static int attend(struct server *server, struct client *client, uint32_t events)
     return 0;
 }
 
+/* Looks at all warm clients. 1: somebody has something; 0; or an error of ours. */
+static int look_at_warm(struct server *server) {
+    int error = 0;
+    for (struct client *client = server->first_warm, *next; client != NULL; client = next) {
+        next = client->next_warm;
+        if (client->gone || client->ready)
+            continue;
+        if (client->paused)
+            pass_on(server, client);
+        else if (!client->ended)
+            error = bring_in(server, client, 0);
+        if (error < 0)
+            return error;
+    }
+    return server->first_ready != NULL;
+}
+
+/* The same for as long as it pays. */
+static int keep_looking(struct server *server, chappe_deadline deadline) {
+    int found = look_at_warm(server);
+    if (found != 0 || server->first_warm == NULL || deadline == CHAPPE_NOW)
+        return found;
+    uint32_t budget = waiting_spin_budget(&server->spin), looks = 0;
+    while (found == 0 && looks < budget) {
+        if (++looks % LOOKS_PER_ROUND == 0 && os_now() >= deadline)
+            break;
+        shared_pause_between_looks();
+        found = look_at_warm(server);
+    }
+    waiting_spin_learn(&server->spin, found > 0, looks);
+    return found;
+}
+
+void server_ask_to_ring(struct server *server) {
+    while (server->first_warm != NULL) {
+        struct client *client = server->first_warm;
+        struct interest interest;
+        make_cold(server, client);
+        if (client->gone)
+            continue;
+        client->carrier->functions->interest(client->carrier, &interest);
+        if (client->paused && interest.room)
+            pass_on(server, client);
+        if (interest.ready && !client->paused && !client->ended)
+            bring_in(server, client, EPOLLIN);
+    }
+}
+
 int server_receive(struct server *server, chappe_deadline deadline) {
     struct epoll_event events[EVENTS_MOST];
     server_tidy(server);
+    int found = server->first_warm != NULL ? keep_looking(server, deadline) : 0;
+    if (found != 0)
+        return found;
+    if (deadline != CHAPPE_NOW)
+        server_ask_to_ring(server);
+    if (server->first_ready != NULL)
+        return 1;
     bool soon = server->full && deadline > server->try_again;
     int count =
         os_watch_wait(server->watch, events, EVENTS_MOST, soon ? server->try_again : deadline);
@@ -328,15 +419,22 @@ int server_receive(struct server *server, chappe_deadline deadline) {
     return result;
 }
 
+/* May there be something behind what was taken? */
+static bool has_more(struct client *client) {
+    struct interest interest;
+    if (client->ended || client->gone || client->carrier->spin != NULL)
+        return true;
+    client->carrier->functions->interest(client->carrier, &interest);
+    return interest.ready;
+}
+
 int server_take(struct server *server, struct message **ret_messages, size_t count) {
     while (server->first_ready != NULL) {
         struct client *client = server->first_ready;
         int taken = client->carrier->functions->take(client->carrier, ret_messages, count);
         leave_queue(server);
         if (taken > 0) {
-            struct interest interest;
-            client->carrier->functions->interest(client->carrier, &interest);
-            if (interest.ready || client->ended || client->gone)
+            if (has_more(client))
                 make_ready(server, client); /* at the end: the others come first */
             return taken;
         }
@@ -348,6 +446,8 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
             cut_off(server, client);
         if (taken < 0 || client->gone)
             drop(server, client);
+        else
+            make_warm(server, client);
     }
     return 0;
 }
@@ -377,16 +477,26 @@ struct carrier *server_client(struct server *server, uint64_t number) {
     return client != NULL ? client->carrier : NULL;
 }
 
+/* Does it keep a reply? A carrier with a bell is not asked: it would ask to be rung. */
+static bool holds(struct client *client) {
+    struct interest interest;
+    if (client->carrier->spin != NULL)
+        return held_is_full(client->carrier->held);
+    client->carrier->functions->interest(client->carrier, &interest);
+    return interest.holding;
+}
+
 void server_sent(struct server *server, uint64_t number, bool sent) {
     struct client *client = find(server, number);
-    struct interest interest;
     if (client == NULL)
         return;
     if (sent && client->owed > 0)
         client->owed--;
-    client->carrier->functions->interest(client->carrier, &interest);
-    if (client->paused != interest.holding)
-        set_paused(server, client, interest.holding);
+    bool holding = holds(client);
+    if (client->paused == holding)
+        return;
+    set_paused(server, client, holding);
+    make_warm(server, client);
 }
 
 /* ---- making and ending ---- */

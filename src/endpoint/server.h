@@ -18,6 +18,8 @@ int server_choose(struct server *server, enum server_way way);
 int server_take(struct server *server, struct message **ret_messages, size_t count);
 int server_receive(struct server *server, chappe_deadline deadline);
 bool server_is_ready(const struct server *server);
+/* Before a wait: asks the clients that have a bell to ring it. */
+void server_ask_to_ring(struct server *server);
 bool server_merges(const struct server *server); /* all clients into one receive */
 int server_watch(const struct server *server);   /* the epoll descriptor of all of it */
 

@@ -17,6 +17,7 @@
 struct watched {
     struct pollfd in, out;
     bool holding;
+    bool bell;    /* what the kernel finds is a ring, or the end */
     size_t first; /* its place, or first place, in what is handed to poll */
 };
 
@@ -51,6 +52,16 @@ static int writable_carrier(const chappe_wait_item *item, struct carrier **ret_c
                : error_set(-ESTALE, "%s: the asker is gone", endpoint->carrier->address);
 }
 
+/* The kernel only knows of rings; what they are about is found by looking again. */
+static void look_by_bell(chappe_wait_item *item, const struct interest *interest,
+                         struct watched *watched) {
+    watched->bell = true;
+    watched->out =
+        (struct pollfd){.fd = interest->out, .events = (short)(POLLIN | interest->out_events)};
+    if ((item->events & CHAPPE_WRITABLE) != 0 && interest->room && !interest->holding)
+        item->ready |= CHAPPE_WRITABLE;
+}
+
 /* Finds out what is ready without the kernel, and what to ask it for. */
 static int look_at_endpoint(chappe_wait_item *item, const chappe_filter *filter,
                             struct watched *watched) {
@@ -73,10 +84,12 @@ static int look_at_endpoint(chappe_wait_item *item, const chappe_filter *filter,
         if (interest.ready || receive_has_aside(endpoint, item->filter != NULL ? filter : NULL))
             item->ready |= CHAPPE_READABLE;
     }
-    int out = interest.out;
-    if (writable != endpoint->carrier) {
+    if (writable != endpoint->carrier)
         writable->functions->interest(writable, &interest);
-        out = interest.out;
+    int out = interest.out;
+    if (writable->spin != NULL) {
+        look_by_bell(item, &interest, watched);
+        return 0;
     }
     if ((item->events & CHAPPE_WRITABLE) != 0 || watched->holding)
         watched->out = (struct pollfd){.fd = out, .events = POLLOUT};
@@ -117,6 +130,13 @@ static void attend_server(chappe_wait_item *item, const struct pollfd *found) {
 /* What poll found, in the words of the item. */
 static void note(chappe_wait_item *item, const struct watched *watched,
                  const struct pollfd *found) {
+    if (watched->bell && found[1].revents != 0) {
+        if ((found[1].revents & (POLLERR | POLLHUP)) != 0)
+            item->ready |= CHAPPE_BROKEN | (item->events & CHAPPE_READABLE);
+        send_held(item->endpoint);
+        if (item->endpoint->server == NULL)
+            return; /* the next look tells */
+    }
     bool readable = (found[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
     if (readable && item->endpoint != NULL && item->endpoint->server != NULL)
         attend_server(item, found);

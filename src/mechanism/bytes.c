@@ -306,7 +306,7 @@ static int bytes_take(struct carrier *carrier, struct message **ret_messages, si
     return (int)taken;
 }
 
-static void bytes_interest(const struct carrier *carrier, struct interest *ret_interest) {
+static void bytes_interest(struct carrier *carrier, struct interest *ret_interest) {
     const struct bytes *bytes = (const struct bytes *)carrier;
     *ret_interest = (struct interest){
         .in = bytes->in,

@@ -30,7 +30,7 @@ static inline void held_join(const struct iovec parts[3], uint8_t *to) {
 
 /* Is anything held? */
 static inline bool held_is_full(const struct held *held) {
-    return held != NULL && held->size > 0;
+    return held != NULL && held->messages > 0;
 }
 
 /* *held with room for `size` bytes; NULL without memory. */

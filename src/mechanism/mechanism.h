@@ -11,6 +11,7 @@
 #include <chappe/chappe.h>
 
 #include "base/log.h"
+#include "memory/waiting.h"
 #include "message/address.h"
 #include "message/frame.h"
 #include "message/message.h"
@@ -36,10 +37,12 @@ enum send_mode {
 
 /* What to wait for. */
 struct interest {
-    int in;       /* readable when receive() is worth a call; -1: never */
-    int out;      /* writable when send() is; -1: never */
-    bool ready;   /* take() may have something to say without another receive() */
-    bool holding; /* output is held: call send() without a letter when `out` is writable */
+    int in;           /* readable when receive() is worth a call; -1: never */
+    int out;          /* writable when send() is; -1: never */
+    bool ready;       /* take() or receive() has something to say at once */
+    bool holding;     /* output is held: call send() without a letter when `out` is writable */
+    bool room;        /* with a bell: a send is worth trying */
+    short out_events; /* with a bell: what else to poll for besides input; else 0 */
 };
 
 struct carrier;
@@ -64,16 +67,24 @@ struct carrier_functions {
                       enum send_mode mode, uint64_t *ret_bytes);
 
     /* Brings in what the kernel has, one call of it. 1: something came; 0: the other side
-     * has closed; -EAGAIN. */
+     * has closed; -EAGAIN. Of a carrier with a bell: looks, and with `block`, without waiting,
+     * also whether the other side still lives. */
     int (*receive)(struct carrier *carrier, bool block);
 
     /* Takes up to `count` whole messages out of what came. 0: none is whole. */
     int (*take)(struct carrier *carrier, struct message **ret_messages, size_t count);
 
-    void (*interest)(const struct carrier *carrier, struct interest *ret_interest);
+    /* Asked anew before each wait. A carrier with a bell (below) asks the other side to ring:
+     * when `ready` is false, `in` becomes readable with the next message, and when `room` is
+     * false with room for one. */
+    void (*interest)(struct carrier *carrier, struct interest *ret_interest);
 
     /* What the other side has not taken; `unread` counts whole messages left here. */
     void (*undelivered)(struct carrier *carrier, chappe_undelivered *ret_undelivered);
+
+    /* Memory for a body of `size` bytes, aligned for any type, where the next send() finds it
+     * in place if its letter's body is there. NULL: not now, use other memory. */
+    void *(*reserve)(struct carrier *carrier, size_t size);
 
     /* Half-close of the sending direction. */
     int (*finish)(struct carrier *carrier);
@@ -100,7 +111,10 @@ struct carrier {
     void (*release_name)(void *name, bool owner);
     uint64_t clients_most; /* of a listening carrier; 0 = as many as descriptors allow */
     struct held *held;     /* output that was taken over (held.h); NULL until needed */
-    int postponed;         /* an error that is to be told by the next take(), and its sentence */
+    /* Not NULL: a carrier with a bell. Messages come without the kernel's knowledge, so
+     * receive() is only a look, which is worth repeating this often before a wait. */
+    struct waiting_spin *spin;
+    int postponed; /* an error that is to be told by the next take(), and its sentence */
     char *postponed_text;
     uint64_t descriptors_closed;
     uint64_t strangers_refused; /* messages without a connection: wrong uid */

@@ -6,11 +6,11 @@
 #include <sys/socket.h>
 
 #include "base/error.h"
+#include "mechanism/body_file.h"
 #include "mechanism/packets_halves.h"
 
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_MOST ((size_t)512 << 10)
-#define READ_MOST ((uint64_t)4 << 20) /* of a body file; larger ones are mapped */
 
 /* ---- bringing in ---- */
 
@@ -169,44 +169,6 @@ static int packets_receive(struct carrier *carrier, bool block) {
 
 /* ---- taking out ---- */
 
-static int body_failed(const struct packets *packets, int error, uint64_t size) {
-    const char *name = packets->carrier.address;
-    if (error == -EPERM)
-        return error_set(-EBADMSG, "%s: a body in a file that is not sealed against change", name);
-    if (error == -EBADMSG)
-        return error_set(-EBADMSG, "%s: a body in a file of another size than announced (%llu)",
-                         name, (unsigned long long)size);
-    return error_of(error, "%s: a body of %llu bytes in a file", name, (unsigned long long)size);
-}
-
-/* A chunk with the bytes of a body file: read, which up to a size costs less than the page
- * faults of a mapping, or mapped. */
-static int chunk_of_file(struct packets *packets, int fd, uint64_t size, struct chunk **ret_chunk) {
-    struct carrier *carrier = &packets->carrier;
-    void *memory = NULL;
-    struct chunk *chunk = NULL;
-    int error;
-    if (size <= READ_MOST) {
-        if ((chunk = carrier_chunk(carrier, (size_t)size)) == NULL)
-            return -ENOMEM;
-        error = os_read_sealed(fd, chunk->bytes, (size_t)size);
-        if (error < 0)
-            chunk_release(chunk);
-    } else if ((error = os_map_sealed(fd, size, &memory)) == 0) {
-        chunk = chunk_of_mapping(carrier->store, memory, (size_t)size);
-        if (chunk == NULL) {
-            os_unmap(memory, (size_t)size);
-            return error_of(-ENOMEM, "%s", carrier->address);
-        }
-        chunk->sender = carrier->peer;
-        chunk->client = carrier->client;
-    }
-    if (error < 0)
-        return body_failed(packets, error, size);
-    *ret_chunk = chunk;
-    return 0;
-}
-
 /* The body came as a file, the last of `announced` descriptors: puts a chunk of it in the
  * place of the packet's bytes. The descriptor stays where it is. */
 static int fetch_body(struct packets *packets, size_t announced, uint64_t size,
@@ -215,7 +177,8 @@ static int fetch_body(struct packets *packets, size_t announced, uint64_t size,
     struct chunk *chunk = NULL;
     if (arrivals_next(arrivals) != announced)
         return 0; /* arrivals_give() says why */
-    int error = chunk_of_file(packets, arrivals->descriptors[announced - 1], size, &chunk);
+    int error =
+        body_file_read(&packets->carrier, arrivals->descriptors[announced - 1], size, &chunk);
     if (error < 0)
         return error;
     chunk_release(message->chunk);
@@ -357,7 +320,7 @@ static int packets_take(struct carrier *carrier, struct message **ret_messages, 
     return (int)taken;
 }
 
-static void packets_interest(const struct carrier *carrier, struct interest *ret_interest) {
+static void packets_interest(struct carrier *carrier, struct interest *ret_interest) {
     const struct packets *packets = (const struct packets *)carrier;
     *ret_interest = (struct interest){
         .in = packets->fd,

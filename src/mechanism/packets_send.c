@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "mechanism/body_file.h"
 #include "mechanism/packets_halves.h"
 
 #define SMALL_MOST 2048                 /* an envelope and a body that are copied together */
@@ -126,15 +127,9 @@ static int send_packet(struct packets *packets, const struct letter *letter, enu
 static int body_file(struct packets *packets, const struct letter *letter) {
     if (packets->file >= 0)
         return packets->file;
-    int file = os_sealed_body(letter->body, letter->size);
-    if (file == -EFBIG)
-        return error_set(file,
-                         "%s: a body of %zu bytes travels as a memory file, and the limit on file "
-                         "sizes of this process (ulimit -f) is lower",
-                         packets->carrier.address, letter->size);
+    int file = body_file_create(&packets->carrier, letter);
     if (file < 0)
-        return error_of(file, "%s: a memory file for a body of %zu bytes", packets->carrier.address,
-                        letter->size);
+        return file;
     return packets->file = file;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "mechanism/listener.h"
 #include "mechanism/packets.h"
 #include "mechanism/socket_io.h"
 #include "mechanism/unix_name.h"
@@ -22,16 +23,6 @@ struct unix_options {
     bool trust_root;  /* or root */
     uid_t uid;
 };
-
-static int read_mode(const struct address *address, mode_t *ret_mode) {
-    const char *text = address_option(address, "mode");
-    uint64_t mode = 0600; /* writing to the socket file is what connecting needs */
-    if (text != NULL && !number_octal(text, 0777, &mode))
-        return error_set(-EINVAL, "%s: mode=%s is not an octal mode up to 0777", address->text,
-                         text);
-    *ret_mode = (mode_t)mode;
-    return 0;
-}
 
 /* Abstract names have no permissions, so there the default is: the same user, or root. */
 static int read_uid(const struct address *address, struct unix_options *options) {
@@ -57,7 +48,7 @@ static int read_options(const struct address *address, struct unix_options *ret_
     int type, error;
     if ((error = address_choice(address, "type", names, 0, &type)) < 0 ||
         (error = address_size(address, "clients", 0, 1, 1 << 20, &options.clients)) < 0 ||
-        (error = read_mode(address, &options.mode)) < 0 ||
+        (error = address_mode(address, "mode", 0600, &options.mode)) < 0 ||
         (error = read_uid(address, &options)) < 0)
         return error;
     options.type = types[type];
@@ -217,78 +208,25 @@ static int unix_pair(const struct opening *a, const struct opening *b, struct ca
 
 /* ---- serving ---- */
 
-/* A name under which connections are accepted. */
-struct listener {
-    struct carrier carrier;
-    struct unix_options options;
-    int fd;
-    struct address *address; /* for the clients' carriers */
-};
-
-static int listener_accept(struct carrier *carrier, struct store *store,
-                           struct carrier **ret_client) {
-    struct listener *listener = (struct listener *)carrier;
-    int fd = os_accept(listener->fd);
-    if (fd == -EAGAIN)
-        return -EAGAIN;
-    if (fd < 0)
-        return error_of(fd, "%s: accepting a client", carrier->address);
-    const struct opening opening = {.mechanism = carrier->mechanism,
-                                    .address = listener->address,
-                                    .terms = carrier->terms,
-                                    .log = carrier->log,
-                                    .store = store};
-    return wrap(&opening, &listener->options, fd, ret_client);
+static int welcome(const struct opening *opening, const void *options, int fd,
+                   struct carrier **ret_client) {
+    return wrap(opening, options, fd, ret_client);
 }
-
-static void listener_interest(const struct carrier *carrier, struct interest *ret_interest) {
-    *ret_interest = (struct interest){.in = ((const struct listener *)carrier)->fd, .out = -1};
-}
-
-static void listener_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
-    (void)carrier;
-    *ret_undelivered = (chappe_undelivered){.size = sizeof *ret_undelivered};
-}
-
-static void listener_close(struct carrier *carrier, bool owner) {
-    struct listener *listener = (struct listener *)carrier;
-    carrier_release_name(carrier, owner);
-    os_close(listener->fd);
-    free(listener->address);
-    carrier_end(carrier);
-}
-
-static const struct carrier_functions listener_functions = {
-    .accept = listener_accept,
-    .interest = listener_interest,
-    .undelivered = listener_undelivered,
-    .close = listener_close,
-};
 
 /* A carrier that accepts connections on a bound socket, which it takes. */
 static int listen_on(const struct opening *opening, const struct unix_options *options, int fd,
                      struct carrier **ret_carrier) {
-    struct listener *listener = calloc(1, sizeof *listener);
-    int error = listener == NULL ? error_of(-ENOMEM, "%s", opening->address->text)
-                                 : address_parse(opening->address->text, &listener->address);
-    if (error == 0)
-        error = carrier_start(&listener->carrier, &listener_functions, opening, NULL);
-    if (error == 0 && (error = os_listen(fd)) < 0) {
-        error = error_of(error, "%s: listening", opening->address->text);
-        free(listener->carrier.address);
-    }
-    if (error < 0) {
+    struct unix_options *kept = malloc(sizeof *kept);
+    if (kept == NULL) {
         os_close(fd);
-        if (listener != NULL)
-            free(listener->address);
-        free(listener);
-        return error;
+        return error_of(-ENOMEM, "%s", opening->address->text);
     }
-    listener->options = *options;
-    listener->fd = fd;
-    listener->carrier.clients_most = options->clients;
-    *ret_carrier = &listener->carrier;
-    return 0;
+    *kept = *options;
+    const struct listener_use use = {.welcome = welcome, .forget = free, .terms = kept};
+    int error = listener_create(opening, &use, fd, ret_carrier);
+    if (error == 0)
+        (*ret_carrier)->clients_most = options->clients;
+    return error;
 }
 
 static int bind_named(const struct opening *opening, const struct unix_options *options,

@@ -88,6 +88,17 @@ int unix_name_parse(const struct opening *opening, struct unix_name *ret_name) {
     return error;
 }
 
+int unix_name_in(const char *text, int folder, const char *leaf, struct unix_name *ret_name) {
+    struct unix_name name = {.text = text, .folder = os_duplicate(folder), .target = -1};
+    if (name.folder < 0)
+        return error_of(name.folder, "%s", text);
+    name.address.sun_family = AF_UNIX;
+    snprintf(name.leaf, sizeof name.leaf, "%s", leaf);
+    snprintf(name.bound, sizeof name.bound, "%s", leaf);
+    *ret_name = name;
+    return 0;
+}
+
 void unix_name_free(struct unix_name *name) {
     os_close(name->folder);
     os_close(name->target);
@@ -206,7 +217,7 @@ static int set_long_path(struct unix_name *name) {
     return 0;
 }
 
-static int bind_path(struct unix_name *name, int fd, mode_t mode, struct unix_claim *claim) {
+int unix_name_bind(struct unix_name *name, int fd, mode_t mode, struct stat *ret_status) {
     bool is_long = name->size == 0;
     int error = is_long ? set_long_path(name) : 0;
     if (error < 0)
@@ -227,8 +238,7 @@ static int bind_path(struct unix_name *name, int fd, mode_t mode, struct unix_cl
         os_remove(name->folder, name->bound);
         return error_of(error, "%s: setting up the socket", name->text);
     }
-    claim->device = status.st_dev;
-    claim->inode = status.st_ino;
+    *ret_status = status;
     return 0;
 }
 
@@ -239,8 +249,13 @@ static int claim_path(struct unix_name *name, int fd, int type, mode_t mode,
         return error;
     memcpy(claim->leaf, name->leaf, sizeof claim->leaf);
     error = make_free(name, type);
+    struct stat status;
     if (error == 0)
-        error = bind_path(name, fd, mode, claim);
+        error = unix_name_bind(name, fd, mode, &status);
+    if (error == 0) {
+        claim->device = status.st_dev;
+        claim->inode = status.st_ino;
+    }
     claim->folder = name->folder; /* from here on the claim's */
     name->folder = -1;
     return error;

@@ -27,10 +27,17 @@ struct unix_name {
 
 /* Reads the name out of an address. *ret_name needs unix_name_free(). */
 int unix_name_parse(const struct opening *opening, struct unix_name *ret_name);
+/* The name of a socket in a folder, whose descriptor stays the caller's. `text` begins the
+ * sentences. */
+int unix_name_in(const char *text, int folder, const char *leaf, struct unix_name *ret_name);
 void unix_name_free(struct unix_name *name);
 
 /* Connects `fd` to the name; -ENOENT and -ECONNREFUSED: nobody there. */
 int unix_name_connect(struct unix_name *name, int fd);
+
+/* Binds `fd` to a path where nothing is, with that mode. Whoever calls it makes sure that
+ * nobody else does. *ret_status is the socket file's. */
+int unix_name_bind(struct unix_name *name, int fd, mode_t mode, struct stat *ret_status);
 
 /* A name that is being served. */
 struct unix_claim {

@@ -200,6 +200,17 @@ int address_size(const struct address *address, const char *name, uint64_t stand
     return 0;
 }
 
+int address_mode(const struct address *address, const char *name, mode_t standard,
+                 mode_t *ret_mode) {
+    const char *text = address_option(address, name);
+    uint64_t mode = standard;
+    if (text != NULL && !number_octal(text, 0777, &mode))
+        return error_set(-EINVAL, "%s: %s=%s is not an octal mode up to 0777", address->text, name,
+                         text);
+    *ret_mode = (mode_t)mode;
+    return 0;
+}
+
 size_t address_escape(const char *bytes, size_t size, char *ret_text, size_t text_size) {
     static const char digits[] = "0123456789ABCDEF";
     size_t used = 0;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define ADDRESS_SIZE_MAX 4096 /* of the text, as PATH_MAX */
 #define ADDRESS_OPTIONS_MAX 16
@@ -42,6 +43,10 @@ int address_choice(const struct address *address, const char *name, const char *
 /* The option as a size between `least` and `most`; `standard` if it is not there. */
 int address_size(const struct address *address, const char *name, uint64_t standard, uint64_t least,
                  uint64_t most, uint64_t *ret_size);
+
+/* The option as an octal mode up to 0777; `standard` if it is not there. */
+int address_mode(const struct address *address, const char *name, mode_t standard,
+                 mode_t *ret_mode);
 
 /* Text for an address from raw bytes: what is not plain becomes %XX. Returns the length
  * that the whole needs, as snprintf(). */

@@ -137,21 +137,34 @@ struct chunk *chunk_create(struct store *store, size_t capacity) {
     chunk->store = store;
     chunk->bytes = (uint8_t *)chunk + HEADER_SIZE;
     chunk->references = 1;
-    chunk->mapped = false;
+    chunk->gone = NULL;
     chunk->sender = (chappe_identity){.size = sizeof chunk->sender};
     chunk->client = 0;
     return enlist(store, chunk);
 }
 
-struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
+struct chunk *chunk_around(struct store *store, void *memory, size_t size,
+                           void (*gone)(struct chunk *chunk), void *owner) {
     struct chunk *chunk = store->shells;
     if (chunk != NULL)
         store->shells = chunk->next;
     else if ((chunk = malloc(sizeof *chunk)) == NULL)
         return NULL;
-    *chunk = (struct chunk){
-        .store = store, .bytes = memory, .capacity = size, .references = 1, .mapped = true};
+    *chunk = (struct chunk){.store = store,
+                            .bytes = memory,
+                            .capacity = size,
+                            .references = 1,
+                            .gone = gone,
+                            .owner = owner};
     return enlist(store, chunk);
+}
+
+static void unmap(struct chunk *chunk) {
+    os_unmap(chunk->bytes, chunk->capacity);
+}
+
+struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size) {
+    return chunk_around(store, memory, size, unmap, NULL);
 }
 
 bool chunk_grow(struct chunk **chunk, size_t capacity) {
@@ -174,8 +187,8 @@ void chunk_release(struct chunk *chunk) {
         return;
     struct store *store = chunk->store;
     strike(store, chunk);
-    if (chunk->mapped) {
-        os_unmap(chunk->bytes, chunk->capacity);
+    if (chunk->gone != NULL) {
+        chunk->gone(chunk);
         chunk->next = store->shells;
         store->shells = chunk;
     } else if (store->spare_count < SPARE_MAX && chunk->capacity <= SPARE_CAPACITY_MAX) {

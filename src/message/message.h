@@ -28,9 +28,10 @@ struct chunk {
     uint8_t *bytes;
     size_t capacity;
     uint32_t references;
-    bool mapped;            /* bytes are a mapping of their own */
-    chappe_identity sender; /* of all messages in it; verified 0: unknown */
-    uint64_t client;        /* which connection of a server; 0 = the only one */
+    void (*gone)(struct chunk *chunk); /* gives back bytes that are not the chunk's own; or NULL */
+    void *owner;                       /* for that function */
+    chappe_identity sender;            /* of all messages in it; verified 0: unknown */
+    uint64_t client;                   /* which connection of a server; 0 = the only one */
 };
 
 /* Of a message that is being written: where it will be sent, and with what. */
@@ -92,7 +93,10 @@ void message_remove(struct message_list *list, struct message *before, struct me
 
 /* A chunk of at least `capacity` bytes with one reference, warm if possible. */
 struct chunk *chunk_create(struct store *store, size_t capacity);
-/* A chunk around a mapping, which goes with it. */
+/* A chunk around memory that is given back by gone() when its last reference goes. */
+struct chunk *chunk_around(struct store *store, void *memory, size_t size,
+                           void (*gone)(struct chunk *chunk), void *owner);
+/* The same around a mapping, which is unmapped. */
 struct chunk *chunk_of_mapping(struct store *store, void *memory, size_t size);
 /* More room in a chunk that only the caller refers to; its bytes may move. */
 bool chunk_grow(struct chunk **chunk, size_t capacity);

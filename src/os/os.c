@@ -3,6 +3,7 @@
  * The table of kernel calls, time, descriptors and the process. */
 #include "os/os.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -14,7 +15,9 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Variadic functions cannot stand in a table with their real type. */
@@ -32,6 +35,18 @@ static int call_ioctl(int fd, unsigned long request, void *argument) {
 
 static int call_getrlimit(int resource, struct rlimit *limit) {
     return getrlimit((__rlimit_resource_t)resource, limit);
+}
+
+static ssize_t call_getdents64(int folder, void *entries, size_t size) {
+    return getdents64(folder, entries, size);
+}
+
+static void *call_mremap(void *memory, size_t size, size_t new_size, int flags) {
+    return mremap(memory, size, new_size, flags);
+}
+
+static int call_membarrier(int command, unsigned flags, int cpu) {
+    return (int)syscall(SYS_membarrier, command, flags, cpu);
 }
 
 struct os_calls os_calls = {
@@ -60,12 +75,25 @@ struct os_calls os_calls = {
     .flock = flock,
     .unlinkat = unlinkat,
     .renameat = renameat,
+    .mkdirat = mkdirat,
+    .linkat = linkat,
+    .getdents64 = call_getdents64,
+    .fchown = fchown,
+    .fstatfs = fstatfs,
+    .pidfd_open = pidfd_open,
     .fchmod = fchmod,
     .fchmodat = fchmodat,
     .memfd_create = memfd_create,
     .mmap = mmap,
     .munmap = munmap,
     .madvise = madvise,
+    .mremap = call_mremap,
+    .fallocate = fallocate,
+    .membarrier = call_membarrier,
+    .shmget = shmget,
+    .shmat = shmat,
+    .shmdt = shmdt,
+    .shmctl = shmctl,
     .epoll_create1 = epoll_create1,
     .epoll_ctl = epoll_ctl,
     .epoll_pwait2 = epoll_pwait2,

@@ -15,10 +15,12 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <time.h>
 
 /* The kernel as this library sees it: the C library's functions, -1 and errno. */
@@ -48,12 +50,25 @@ struct os_calls {
     int (*flock)(int, int);
     int (*unlinkat)(int, const char *, int);
     int (*renameat)(int, const char *, int, const char *);
+    int (*mkdirat)(int, const char *, mode_t);
+    int (*linkat)(int, const char *, int, const char *, int);
+    ssize_t (*getdents64)(int, void *, size_t);
+    int (*fchown)(int, uid_t, gid_t);
+    int (*fstatfs)(int, struct statfs *);
+    int (*pidfd_open)(pid_t, unsigned);
     int (*fchmod)(int, mode_t);
     int (*fchmodat)(int, const char *, mode_t, int);
     int (*memfd_create)(const char *, unsigned);
     void *(*mmap)(void *, size_t, int, int, int, off_t);
     int (*munmap)(void *, size_t);
     int (*madvise)(void *, size_t, int);
+    void *(*mremap)(void *, size_t, size_t, int);
+    int (*fallocate)(int, int, off_t, off_t);
+    int (*membarrier)(int, unsigned, int);
+    int (*shmget)(key_t, size_t, int);
+    void *(*shmat)(int, const void *, int);
+    int (*shmdt)(const void *);
+    int (*shmctl)(int, int, struct shmid_ds *);
     int (*epoll_create1)(int);
     int (*epoll_ctl)(int, int, int, struct epoll_event *);
     int (*epoll_pwait2)(int, struct epoll_event *, int, const struct timespec *, const sigset_t *);
@@ -107,6 +122,33 @@ int os_map_sealed(int fd, uint64_t size, void **ret_memory);
 int os_read_sealed(int fd, void *bytes, size_t size); /* all of it; same checks */
 void os_unmap(void *memory, size_t size);
 
+/* ---- memory that processes share ---- */
+enum os_pages { OS_PAGES_USUAL, OS_PAGES_HUGE };
+#define OS_HUGE_PAGE ((size_t)2 << 20)
+/* A file of memory without a name, all of whose bytes are there: `size` cannot change any
+ * more where the kernel can seal that. */
+int os_memory_file(size_t size, enum os_pages pages);
+int os_unnamed_file(int folder, mode_t mode); /* in that folder; -EOPNOTSUPP */
+/* Makes a file `size` bytes long, with room for all of them: shortage is -ENOSPC now, and not
+ * a signal later. */
+int os_allocate(int fd, size_t size);
+int os_check_size(int fd, size_t size, bool sealed); /* exactly that, and (if so) for ever */
+int os_map_shared(int fd, size_t size, void **ret_memory);
+/* Shared with children only. `zero`: by way of /dev/zero, as of old. */
+int os_map_inherited(size_t size, bool zero, enum os_pages pages, void **ret_memory);
+int os_map_again(void *memory, size_t size, void **ret_memory); /* a shared mapping, elsewhere */
+/* System V segments. Removing one that is attached ends its name now, and it later. */
+int os_segment_create(key_t key, size_t size, mode_t mode, enum os_pages pages);
+int os_segment_find(key_t key);
+int os_segment_attach(int id, void **ret_memory);
+void os_segment_detach(void *memory);
+int os_segment_remove(int id);
+int os_segment_status(int id, struct shmid_ds *ret_status);
+/* membarrier(2), GLOBAL_EXPEDITED: a fence on every processor that runs a registered
+ * process. A registration is inherited by fork. */
+int os_barrier_register(void);
+int os_barrier(void);
+
 /* ---- waiting ---- */
 /* Result: how many are ready; -ETIMEDOUT, or -EAGAIN for a deadline in the past. */
 int os_wait(struct pollfd *items, size_t count, int64_t deadline);
@@ -148,6 +190,36 @@ int os_remove(int folder, const char *name);
 int os_rename(int folder, const char *from, const char *to);
 int os_set_mode_of(int fd, mode_t mode); /* of a socket: before it is bound; umask cuts it */
 int os_set_mode(int folder, const char *name, mode_t mode);
+
+/* ---- folders, and files in them that processes share ---- */
+int os_open_folder(int folder, const char *path); /* -1: from here; -ELOOP, -ENOTDIR: a link */
+int os_make_folder(int folder, const char *path, mode_t mode);
+/* Calls `each` for every name but . and .., until it answers other than 0: then that. */
+typedef int os_listed(void *context, const char *name);
+int os_list(int folder, os_listed *each, void *context);
+int os_open_file(int folder, const char *name, bool write);    /* follows no link, never waits */
+int os_create_file(int folder, const char *name, mode_t mode); /* -EEXIST */
+int os_give_name(int fd, int folder, const char *name);        /* of os_unnamed_file(); -EEXIST */
+int os_link(int folder, const char *from, const char *to);
+int os_set_group_of(int fd, gid_t group);
+ssize_t os_read_at(int fd, void *bytes, size_t size, off_t offset); /* less only at the end */
+int os_read_text(const char *path, char *ret_text, size_t size);    /* a small file; its length */
+int os_is_memory(int fd); /* 1: a file whose pages are memory that nothing else holds */
+/* Locks on one byte of a file, of the open description: a forked child shares them, and
+ * they end when the last of its holders has closed it. No process waits for one. */
+int os_lock_byte(int fd, off_t at); /* for writing; -EAGAIN: another description has it */
+int os_unlock_byte(int fd, off_t at);
+int os_byte_is_locked(int fd, off_t at); /* 1: by another description; disturbs nobody */
+/* Who a process is, for others of this machine to ask whether it has gone. */
+#define OS_BOOT_SIZE 36
+struct os_process {
+    pid_t pid;
+    uint64_t space;  /* its PID namespace; 0: not known */
+    uint64_t number; /* never used again while the machine runs; 0: not known (before 6.9) */
+    char boot[OS_BOOT_SIZE];
+};
+void os_process_self(struct os_process *ret_self);
+bool os_process_is_gone(const struct os_process *process); /* proven; else false */
 
 /* ---- the process ---- */
 int os_random(void *bytes, size_t size); /* up to 256 */

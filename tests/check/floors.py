@@ -9,7 +9,7 @@ import tempfile
 
 import tap
 
-FLOORS = ["base", "os", "memory", "message", "mechanism", "endpoint", "domain", "mailbox", "peer",
+FLOORS = ["base", "os", "memory", "message", "domain", "mechanism", "endpoint", "mailbox", "peer",
           "sync", "region", "process", "rpc"]
 
 # What floors other than os may use of the C library: functions that compute and allocate.

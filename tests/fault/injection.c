@@ -45,12 +45,25 @@ enum {
     CALL_FLOCK,
     CALL_UNLINKAT,
     CALL_RENAMEAT,
+    CALL_MKDIRAT,
+    CALL_LINKAT,
+    CALL_GETDENTS64,
+    CALL_FCHOWN,
+    CALL_FSTATFS,
+    CALL_PIDFD_OPEN,
     CALL_FCHMOD,
     CALL_FCHMODAT,
     CALL_MEMFD_CREATE,
     CALL_MMAP,
     CALL_MUNMAP,
     CALL_MADVISE,
+    CALL_MREMAP,
+    CALL_FALLOCATE,
+    CALL_MEMBARRIER,
+    CALL_SHMGET,
+    CALL_SHMAT,
+    CALL_SHMDT,
+    CALL_SHMCTL,
     CALL_EPOLL_CREATE1,
     CALL_EPOLL_CTL,
     CALL_EPOLL_PWAIT2,
@@ -92,12 +105,25 @@ const struct call calls[WAYS_TO_FAIL] = {
     [CALL_FLOCK] = {"flock", {ENOLCK, EAGAIN}, true},
     [CALL_UNLINKAT] = {"unlinkat", {EACCES, EIO, EROFS}, false},
     [CALL_RENAMEAT] = {"renameat", {EACCES, ENOSPC}, false},
+    [CALL_MKDIRAT] = {"mkdirat", {EACCES, ENOSPC}, false},
+    [CALL_LINKAT] = {"linkat", {EACCES, ENOSPC}, false},
+    [CALL_GETDENTS64] = {"getdents64", {EIO}, false},
+    [CALL_FCHOWN] = {"fchown", {EPERM, EIO}, false},
+    [CALL_FSTATFS] = {"fstatfs", {EIO}, false},
+    [CALL_PIDFD_OPEN] = {"pidfd_open", {EMFILE, ENOSYS}, false},
     [CALL_FCHMOD] = {"fchmod", {EPERM, EIO}, false},
     [CALL_FCHMODAT] = {"fchmodat", {EPERM, EROFS}, false},
     [CALL_MEMFD_CREATE] = {"memfd_create", {EMFILE, ENOMEM}, false},
     [CALL_MMAP] = {"mmap", {ENOMEM, EAGAIN}, false},
     [CALL_MUNMAP] = {"munmap", {ENOMEM}, false},
     [CALL_MADVISE] = {"madvise", {ENOMEM, EINVAL}, false},
+    [CALL_MREMAP] = {"mremap", {ENOMEM}, false},
+    [CALL_FALLOCATE] = {"fallocate", {ENOSPC, EOPNOTSUPP}, true},
+    [CALL_MEMBARRIER] = {"membarrier", {ENOSYS, EINVAL}, false},
+    [CALL_SHMGET] = {"shmget", {ENOSPC, ENOMEM, EEXIST}, false},
+    [CALL_SHMAT] = {"shmat", {ENOMEM, EACCES}, false},
+    [CALL_SHMDT] = {"shmdt", {EINVAL}, false},
+    [CALL_SHMCTL] = {"shmctl", {EPERM, EINVAL}, false},
     [CALL_EPOLL_CREATE1] = {"epoll_create1", {EMFILE, ENOMEM}, false},
     [CALL_EPOLL_CTL] = {"epoll_ctl", {ENOMEM, ENOSPC}, false},
     [CALL_EPOLL_PWAIT2] = {"epoll_pwait2", {EINVAL, ENOMEM}, true},
@@ -395,6 +421,69 @@ static int fake_fchmodat(int folder, const char *name, mode_t mode, int flags) {
     return ends(CALL_FCHMODAT) ? -1 : real.fchmodat(folder, name, mode, flags);
 }
 
+static int fake_mkdirat(int folder, const char *name, mode_t mode) {
+    return ends(CALL_MKDIRAT) ? -1 : real.mkdirat(folder, name, mode);
+}
+
+static int fake_linkat(int from_folder, const char *from, int to_folder, const char *to,
+                       int flags) {
+    return ends(CALL_LINKAT) ? -1 : real.linkat(from_folder, from, to_folder, to, flags);
+}
+
+static ssize_t fake_getdents64(int folder, void *entries, size_t size) {
+    return ends(CALL_GETDENTS64) ? -1 : real.getdents64(folder, entries, size);
+}
+
+static int fake_fchown(int fd, uid_t owner, gid_t group) {
+    return ends(CALL_FCHOWN) ? -1 : real.fchown(fd, owner, group);
+}
+
+static int fake_fstatfs(int fd, struct statfs *status) {
+    return ends(CALL_FSTATFS) ? -1 : real.fstatfs(fd, status);
+}
+
+static int fake_pidfd_open(pid_t pid, unsigned flags) {
+    return ends(CALL_PIDFD_OPEN) ? -1 : real.pidfd_open(pid, flags);
+}
+
+/* A size of 0 makes another mapping of the same memory. */
+static void *fake_mremap(void *memory, size_t size, size_t new_size, int flags) {
+    if (ends(CALL_MREMAP))
+        return MAP_FAILED;
+    void *moved = real.mremap(memory, size, new_size, flags);
+    mappings_alive += size == 0 && moved != MAP_FAILED;
+    return moved;
+}
+
+static int fake_fallocate(int fd, int mode, off_t offset, off_t size) {
+    return ends(CALL_FALLOCATE) ? -1 : real.fallocate(fd, mode, offset, size);
+}
+
+static int fake_membarrier(int command, unsigned flags, int cpu) {
+    return ends(CALL_MEMBARRIER) ? -1 : real.membarrier(command, flags, cpu);
+}
+
+static int fake_shmget(key_t key, size_t size, int flags) {
+    return ends(CALL_SHMGET) ? -1 : real.shmget(key, size, flags);
+}
+
+static void *fake_shmat(int id, const void *address, int flags) {
+    if (ends(CALL_SHMAT))
+        return MAP_FAILED;
+    void *memory = real.shmat(id, address, flags);
+    mappings_alive += memory != MAP_FAILED;
+    return memory;
+}
+
+static int fake_shmdt(const void *memory) {
+    mappings_alive--;
+    return report(CALL_SHMDT, real.shmdt(memory));
+}
+
+static int fake_shmctl(int id, int command, struct shmid_ds *status) {
+    return ends(CALL_SHMCTL) ? -1 : real.shmctl(id, command, status);
+}
+
 static int fake_memfd_create(const char *name, unsigned flags) {
     return ends(CALL_MEMFD_CREATE) ? -1 : real.memfd_create(name, flags);
 }
@@ -459,12 +548,25 @@ void injection_start(void) {
         .flock = fake_flock,
         .unlinkat = fake_unlinkat,
         .renameat = fake_renameat,
+        .mkdirat = fake_mkdirat,
+        .linkat = fake_linkat,
+        .getdents64 = fake_getdents64,
+        .fchown = fake_fchown,
+        .fstatfs = fake_fstatfs,
+        .pidfd_open = fake_pidfd_open,
         .fchmod = fake_fchmod,
         .fchmodat = fake_fchmodat,
         .memfd_create = fake_memfd_create,
         .mmap = fake_mmap,
         .munmap = fake_munmap,
         .madvise = fake_madvise,
+        .mremap = fake_mremap,
+        .fallocate = fake_fallocate,
+        .membarrier = fake_membarrier,
+        .shmget = fake_shmget,
+        .shmat = fake_shmat,
+        .shmdt = fake_shmdt,
+        .shmctl = fake_shmctl,
         .epoll_create1 = fake_epoll_create1,
         .epoll_ctl = fake_epoll_ctl,
         .epoll_pwait2 = fake_epoll_pwait2,

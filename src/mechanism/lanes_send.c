@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The sending half of connections in shared memory: a message is written where it will be
+ * read, and a store publishes it. A ring that is too small is followed by a larger one. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "mechanism/body_file.h"
+#include "mechanism/lanes.h"
+
+#define SPARE 8 /* after every frame there is room for “next” or “end” */
+#define FRAME_MOST (LANES_RING_MOST / 4) /* larger bodies travel as files */
+#define RINGS_MOST ((size_t)64 << 20)    /* of one direction, held messages included */
+#define GROW 8                           /* times */
+
+/* ---- rings ---- */
+
+static void free_outlet(struct outlet *outlet) {
+    segment_release(outlet->segment);
+    free(outlet);
+}
+
+void lanes_free_outlets(struct lanes *lanes) {
+    for (struct outlet *outlet = lanes->out, *older; outlet != NULL; outlet = older) {
+        older = outlet->older;
+        free_outlet(outlet);
+    }
+    lanes->out = NULL;
+}
+
+int lanes_open_outlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
+                      void *ring, size_t size) {
+    struct outlet *outlet = calloc(1, sizeof *outlet);
+    if (outlet == NULL)
+        return error_of(-ENOMEM, "%s", lanes->carrier.address);
+    outlet->segment = segment_hold(segment);
+    outlet->older = lanes->out;
+    lane_writer_start(&outlet->writer, words, ring, size);
+    lanes->out = outlet;
+    return 0;
+}
+
+/* Forgets rings out of which everything was read. Result: the bytes of all that are left. */
+static size_t tidy_outlets(struct lanes *lanes) {
+    size_t sum = 0;
+    for (struct outlet **link = &lanes->out; *link != NULL;) {
+        struct outlet *outlet = *link;
+        if (outlet != lanes->out && lane_is_drained(&outlet->writer)) {
+            *link = outlet->older;
+            free_outlet(outlet);
+            continue;
+        }
+        sum += (size_t)outlet->writer.size * 8;
+        link = &outlet->older;
+    }
+    return sum;
+}
+
+/* How large the next ring is to be, for a frame of `size` bytes; 0: none is needed. */
+static size_t next_size(struct lanes *lanes, size_t size) {
+    const struct lane_writer *writer = &lanes->out->writer;
+    size_t now = (size_t)writer->size * 8, wanted = now * GROW;
+    size_t most = LANES_RING_USUAL > 4 * size ? LANES_RING_USUAL : 4 * size;
+    size_t used = tidy_outlets(lanes);
+    if (most > LANES_RING_MOST)
+        most = LANES_RING_MOST;
+    if (most < 2 * size + 64)
+        most = 2 * size + 64; /* a frame that cannot travel as a file */
+    if (!segment_travels(lanes->terms.backing.backing) ||
+        (used + most > RINGS_MOST && now >= 2 * size + 64))
+        return 0;
+    if (wanted < 4 * size)
+        wanted = 4 * size;
+    if (wanted > most)
+        wanted = most;
+    /* Full of messages that were taken but are still in use: the same again. */
+    if (now >= most)
+        return shared64_get(&writer->words->taken) == writer->position ? now : 0;
+    return wanted;
+}
+
+/* Goes on in a larger ring. -EAGAIN: not now. */
+static int grow(struct lanes *lanes, size_t size) {
+    size_t ring = next_size(lanes, size);
+    struct segment *segment;
+    if (ring == 0)
+        return -EAGAIN;
+    size_t whole = (ring + sizeof(struct lane_words) + 4095) & ~(size_t)4095;
+    int error = segment_create(&lanes->terms.backing, lanes->carrier.address, whole, &segment);
+    if (error < 0)
+        return -EAGAIN; /* what the ring has still serves; waiting for room does */
+    error = lanes_pass_segment(lanes, segment);
+    struct lane_writer *before = &lanes->out->writer;
+    if (error == 0)
+        error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
+                                  segment->memory + sizeof(struct lane_words),
+                                  segment->size - sizeof(struct lane_words));
+    if (error == 0) {
+        lane_reserve(before, 0); /* there is always room for this one */
+        lane_commit(before, 0, 0, LANE_NEXT);
+    }
+    segment_release(segment);
+    return error < 0 ? -EAGAIN : 0;
+}
+
+/* Room for a frame, in this ring or the next. NULL: none now. */
+static void *find_room(struct lanes *lanes, size_t size) {
+    void *room = lane_reserve(&lanes->out->writer, size + SPARE);
+    if (room == NULL && grow(lanes, size + SPARE) == 0)
+        room = lane_reserve(&lanes->out->writer, size + SPARE);
+    lanes->starved = room == NULL ? size : 0;
+    return room;
+}
+
+bool lanes_has_room(struct lanes *lanes) {
+    if (lanes->out == NULL || lanes->hung_up)
+        return lanes->hung_up;
+    if (lanes->socket_full) {
+        struct pollfd item = {.fd = lanes->fd, .events = POLLOUT};
+        if (os_wait(&item, 1, 0) <= 0)
+            return false;
+        lanes->socket_full = false;
+    }
+    return lanes->starved == 0 ||
+           lane_reserve(&lanes->out->writer, (size_t)lanes->starved + SPARE) != NULL ||
+           next_size(lanes, (size_t)lanes->starved + SPARE) > 0;
+}
+
+/* ---- sending ---- */
+
+static int gone(const struct lanes *lanes) {
+    return error_set(-EPIPE, "%s: the other side is gone, nobody receives", lanes->carrier.address);
+}
+
+/* The other side has closed, or is known to be dead. */
+static bool is_gone(const struct lanes *lanes) {
+    return lanes->hung_up || (shared32_get(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
+}
+
+static int pass_descriptors(struct lanes *lanes, const struct letter *letter) {
+    if (letter->descriptor_count == 0)
+        return 0;
+    int error = lanes_pass_descriptors(lanes, letter->descriptors, letter->descriptor_count);
+    lanes->socket_full = error == -EAGAIN;
+    if (error == -EPIPE || error == -ECONNRESET) {
+        lanes->hung_up = true;
+        return gone(lanes);
+    }
+    return error < 0 && error != -EAGAIN
+               ? error_of(error, "%s: passing descriptors", lanes->carrier.address)
+               : error;
+}
+
+/* A message's parts as they lie in the lane: a head only in frames other than chappe's, whose
+ * metadata stands behind the body. */
+struct parts {
+    uint8_t head[ENVELOPE_HEAD_MAX];
+    size_t head_size, meta_size;
+    const char *tail;
+    size_t tail_size;
+};
+
+static int split(const struct terms *terms, const struct letter *letter, struct parts *ret_parts) {
+    ret_parts->head_size = ret_parts->meta_size = ret_parts->tail_size = 0;
+    if (terms->frame->has_envelope) {
+        if (letter->size > terms->limit)
+            return error_set(-EMSGSIZE,
+                             "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
+                             terms->name, letter->size, (unsigned long long)terms->limit);
+        if (!envelope_is_plain(&letter->envelope) || terms->checksum)
+            ret_parts->meta_size = envelope_write(&letter->envelope, terms->checksum, letter->body,
+                                                  letter->size, ret_parts->head);
+        return 0;
+    }
+    int head = frame_write(terms, &letter->envelope, letter->body, letter->size, ret_parts->head);
+    if (head < 0)
+        return head;
+    ret_parts->head_size = (size_t)head;
+    ret_parts->tail = terms->frame->tail;
+    ret_parts->tail_size = terms->frame->tail_size;
+    return 0;
+}
+
+static void put_together(const struct letter *letter, const struct parts *parts, uint8_t *to) {
+    if (parts->head_size > 0)
+        shared_write(to, parts->head, parts->head_size);
+    to += parts->head_size;
+    if (letter->size > 0 && letter->body != to) /* not what was written in place */
+        shared_write(to, letter->body, letter->size);
+    to += letter->size;
+    if (parts->tail_size > 0)
+        shared_write(to, parts->tail, parts->tail_size);
+    if (parts->meta_size > 0)
+        shared_write(to, parts->head, parts->meta_size);
+}
+
+/* The frame is committed: the other side may be asleep. */
+static void announce(struct lanes *lanes, const void *frame, size_t size, bool drained) {
+    if (drained && size <= 4096)
+        shared_demote(frame, size); /* it will be read at once */
+    lanes_wake(lanes, &lanes_other(lanes)->arrivals);
+}
+
+static int send_frame(struct lanes *lanes, const struct letter *letter) {
+    struct parts parts;
+    int error = split(&lanes->carrier.terms, letter, &parts);
+    if (error < 0)
+        return error;
+    size_t body = parts.head_size + letter->size + parts.tail_size;
+    uint8_t *room = find_room(lanes, body + parts.meta_size);
+    if (room == NULL)
+        return -EAGAIN;
+    bool drained = lane_is_drained(&lanes->out->writer);
+    /* Before the frame, so that they are there when it is. */
+    error = pass_descriptors(lanes, letter);
+    if (error < 0)
+        return error;
+    put_together(letter, &parts, room);
+    lane_commit(&lanes->out->writer, body, parts.meta_size, LANE_MESSAGE);
+    announce(lanes, room - 8, body + parts.meta_size + 8, drained);
+    return 1;
+}
+
+/* ---- large bodies ---- */
+
+static int body_file(struct lanes *lanes, const struct letter *letter) {
+    if (lanes->file < 0)
+        lanes->file = body_file_create(&lanes->carrier, letter);
+    return lanes->file;
+}
+
+static int send_as_file(struct lanes *lanes, const struct letter *letter, enum send_mode mode) {
+    if (letter->descriptor_count >= CHAPPE_DESCRIPTORS_MAX)
+        return error_set(-EINVAL,
+                         "%s: a body of %zu bytes travels as a descriptor itself, so %d more fit",
+                         lanes->carrier.address, letter->size, CHAPPE_DESCRIPTORS_MAX - 1);
+    if (letter->size > lanes->carrier.terms.limit)
+        return error_set(-EMSGSIZE, "%s: a message of %zu bytes; the limit is %llu (limit=SIZE)",
+                         lanes->carrier.address, letter->size,
+                         (unsigned long long)lanes->carrier.terms.limit);
+    int file = body_file(lanes, letter);
+    if (file < 0)
+        return file;
+    int descriptors[CHAPPE_DESCRIPTORS_MAX];
+    for (size_t i = 0; i < letter->descriptor_count; i++)
+        descriptors[i] = letter->descriptors[i];
+    descriptors[letter->descriptor_count] = file;
+    struct letter outer = *letter;
+    outer.body = NULL;
+    outer.size = 0;
+    outer.envelope.body_file = letter->size;
+    outer.descriptors = descriptors;
+    outer.descriptor_count++;
+    int sent = send_frame(lanes, &outer);
+    if (sent == -EAGAIN && (mode == SEND_TRY || mode == SEND_BLOCK))
+        return sent;
+    os_close(file);
+    lanes->file = -1;
+    return sent;
+}
+
+/* ---- held output ---- */
+
+/* Takes a letter over that finds no room. */
+static int hold(struct lanes *lanes, const struct letter *letter) {
+    struct parts parts;
+    int error = split(&lanes->carrier.terms, letter, &parts);
+    if (error < 0)
+        return error;
+    size_t size = parts.head_size + letter->size + parts.tail_size + parts.meta_size;
+    struct held *held = held_make_room(&lanes->carrier.held, size > 0 ? size : 1);
+    if (held == NULL)
+        return error_of(-ENOMEM, "%s: %zu bytes", lanes->carrier.address, size);
+    error = held_take_descriptors(held, lanes->carrier.address, letter);
+    if (error < 0)
+        return error;
+    put_together(letter, &parts, held->bytes);
+    held->size = size;
+    held->messages = 1;
+    lanes->held_meta = parts.meta_size;
+    return 1;
+}
+
+/* Passes on what is held: 0; -EAGAIN: there is still no room. */
+static int flush(struct lanes *lanes) {
+    struct held *held = lanes->carrier.held;
+    if (held == NULL || held->messages == 0)
+        return 0;
+    int error = is_gone(lanes) ? gone(lanes) : 0;
+    uint8_t *room = error == 0 ? find_room(lanes, held->size) : NULL;
+    const struct letter letter = {.descriptors = held->descriptors,
+                                  .descriptor_count = held->descriptor_count};
+    if (error == 0)
+        error = room == NULL ? -EAGAIN : pass_descriptors(lanes, &letter);
+    if (error == -EAGAIN)
+        return error;
+    if (error == 0) {
+        shared_write(room, held->bytes, held->size);
+        lane_commit(&lanes->out->writer, held->size - lanes->held_meta, lanes->held_meta,
+                    LANE_MESSAGE);
+        announce(lanes, room - 8, held->size + 8, false);
+    } else {
+        lanes->dropped += held->messages;
+    }
+    held_forget(held);
+    return error;
+}
+
+/* ---- the functions of a carrier ---- */
+
+/* The largest body and metadata that go through a ring. */
+static size_t frame_most(const struct lanes *lanes) {
+    size_t here = (size_t)lane_frame_most(lanes->out->writer.size) * 8 - 2 * SPARE;
+    return segment_travels(lanes->terms.backing.backing) && here < FRAME_MOST ? FRAME_MOST : here;
+}
+
+/* A ring that cannot grow, and a frame that cannot travel beside it. */
+static int check_size(const struct lanes *lanes, const struct letter *letter) {
+    size_t most = frame_most(lanes);
+    if (segment_travels(lanes->terms.backing.backing) || letter->size + ENVELOPE_HEAD_MAX <= most)
+        return 0;
+    return error_set(-EMSGSIZE,
+                     "%s: a message of %zu bytes; in memory that cannot grow frame=%s carries %zu "
+                     "(ring=SIZE)",
+                     lanes->carrier.address, letter->size, lanes->carrier.terms.frame->name,
+                     most - ENVELOPE_HEAD_MAX);
+}
+
+int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    if (lanes->out == NULL)
+        return letter == NULL ? 0 : lanes->hung_up ? gone(lanes) : -EAGAIN; /* no hello yet */
+    int error = flush(lanes);
+    if (error < 0 || letter == NULL)
+        return error;
+    if (is_gone(lanes))
+        return gone(lanes);
+    bool has_envelope = carrier->terms.frame->has_envelope;
+    bool as_file = has_envelope && letter->size > frame_most(lanes) - ENVELOPE_HEAD_MAX;
+    if (!has_envelope && (error = check_size(lanes, letter)) < 0)
+        return error;
+    int sent = as_file ? send_as_file(lanes, letter, mode) : send_frame(lanes, letter);
+    return sent == -EAGAIN && mode == SEND_KEEP ? hold(lanes, letter) : sent;
+}
+
+int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t count,
+                     enum send_mode mode, uint64_t *ret_bytes) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    const struct terms *terms = &carrier->terms;
+    (void)mode; /* the caller waits */
+    bool plain = lanes->out != NULL && terms->frame->has_envelope && !terms->checksum &&
+                 (carrier->held == NULL || carrier->held->messages == 0);
+    if (!plain)
+        return 0;
+    if (is_gone(lanes))
+        return gone(lanes);
+    struct lane_writer *writer = &lanes->out->writer;
+    size_t most = (size_t)lane_frame_most(writer->size) * 8 - SPARE - 8, done = 0;
+    uint64_t bytes = 0;
+    lane_begin_batch(writer);
+    for (; done < count && items[done].settings == NULL; done++) {
+        const chappe_item *item = &items[done];
+        if (item->size > most || item->size > terms->limit ||
+            (item->data == NULL && item->size > 0))
+            break;
+        void *room = lane_reserve(writer, item->size + SPARE);
+        if (room == NULL)
+            break;
+        lane_write(room, item->data, item->size);
+        lane_commit(writer, item->size, 0, LANE_MESSAGE);
+        bytes += item->size;
+    }
+    lane_publish(writer);
+    if (done > 0)
+        lanes_wake(lanes, &lanes_other(lanes)->arrivals);
+    *ret_bytes = bytes;
+    return (int)done; /* 0: the first is one for send(), which also finds more room */
+}
+
+void *lanes_reserve(struct carrier *carrier, size_t size) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    bool plain = lanes->out != NULL && carrier->terms.frame->has_envelope && !is_gone(lanes) &&
+                 (carrier->held == NULL || carrier->held->messages == 0);
+    size_t whole = size + ENVELOPE_HEAD_MAX + SPARE;
+    if (!plain || size > FRAME_MOST)
+        return NULL;
+    if (lane_reserve(&lanes->out->writer, whole + 8) == NULL && grow(lanes, whole + 8) < 0)
+        return NULL;
+    return lane_reserve_aligned(&lanes->out->writer, whole);
+}
+
+int lanes_finish(struct carrier *carrier) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    if (lanes->out == NULL)
+        return -EAGAIN;
+    if (!is_gone(lanes)) {
+        lane_reserve(&lanes->out->writer, 0); /* there is always room for this one */
+        lane_commit(&lanes->out->writer, 0, 0, LANE_END);
+        lanes_wake(lanes, &lanes_other(lanes)->arrivals);
+    }
+    carrier->sends = false;
+    return 0;
+}
+
+void lanes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    chappe_undelivered left = {.size = sizeof left, .count = lanes->dropped};
+    left.lost = lanes->dropped;
+    uint64_t unread = 0;
+    bool exact = true, once;
+    for (const struct outlet *outlet = lanes->out; outlet != NULL; outlet = outlet->older) {
+        unread += lane_count_unread(&outlet->writer, &once);
+        exact = exact && once;
+    }
+    if (carrier->held != NULL)
+        unread += carrier->held->messages;
+    if (!lanes->hung_up)
+        (void)lanes_listen(lanes); /* a damaged socket is told by a receive */
+    left.count += unread;
+    bool lost = lanes->control == NULL ? lanes->hung_up : is_gone(lanes);
+    if (lost)
+        left.lost += unread;
+    /* Who takes many messages says so now and then, and who was killed said so before. */
+    bool closed =
+        lanes->control != NULL && (shared32_get(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
+    left.certainty = unread == 0 || (closed && exact) ? CHAPPE_EXACTLY : CHAPPE_AT_MOST;
+    struct message *messages[16];
+    int taken;
+    while ((taken = lanes_take(carrier, messages, 16)) > 0) {
+        left.unread += (uint64_t)taken;
+        for (int i = 0; i < taken; i++)
+            message_release(messages[i]);
+    }
+    *ret_undelivered = left;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What goes over the socket beside the lanes: the hello, segments, descriptors, bells, and the
+ * news that the other side is gone. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "mechanism/lanes.h"
+#include "mechanism/socket_io.h"
+
+#define MAGIC "chappe"
+#define VERSION 1
+#define PACKET_MOST 1024
+#define PACKETS_MOST 64 /* read in a row: whoever rings all the time must not hold us */
+
+/* ---- sending ---- */
+
+static int pass(struct lanes *lanes, const void *packet, size_t size, const int *descriptors,
+                size_t count) {
+    _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    struct iovec part = {.iov_base = (void *)(uintptr_t)packet, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    arrivals_attach(&message, control, descriptors, count);
+    ssize_t sent = os_send(lanes->fd, &message, false);
+    /* Too many descriptors under way is a full socket, too. */
+    if (sent == -EAGAIN || sent == -ENOBUFS || sent == -ETOOMANYREFS)
+        return -EAGAIN;
+    return sent < 0 ? (int)sent : 0;
+}
+
+int lanes_say_hello(struct lanes *lanes) {
+    struct lanes_hello hello = {.packet = LANES_HELLO,
+                                .magic = MAGIC,
+                                .version = VERSION,
+                                .control_size = sizeof(struct lanes_control)};
+    struct segment *segment = lanes->segment;
+    segment_tell(segment, &hello.ticket);
+    int error = pass(lanes, &hello, sizeof hello, &segment->descriptor, segment->descriptor >= 0);
+    if (error < 0)
+        return error;
+    segment_passed(segment);
+    return 0;
+}
+
+int lanes_pass_segment(struct lanes *lanes, struct segment *segment) {
+    struct lanes_next next = {.packet = LANES_NEXT};
+    segment_tell(segment, &next.ticket);
+    int error = pass(lanes, &next, sizeof next, &segment->descriptor, segment->descriptor >= 0);
+    if (error == 0)
+        segment_passed(segment);
+    return error;
+}
+
+int lanes_pass_descriptors(struct lanes *lanes, const int *descriptors, size_t count) {
+    const uint8_t packet = LANES_DESCRIPTORS;
+    return pass(lanes, &packet, sizeof packet, descriptors, count);
+}
+
+void lanes_ring(struct lanes *lanes) {
+    const uint8_t packet = LANES_BELL;
+    /* A full socket rings already; a broken one wakes by being broken. */
+    (void)os_send_bytes(lanes->fd, &packet, sizeof packet, false);
+}
+
+static int refuse(struct lanes *lanes) {
+    char packet[PACKET_MOST];
+    packet[0] = LANES_REFUSED;
+    strncpy(packet + 1, error_text(), sizeof packet - 2);
+    packet[sizeof packet - 1] = 0;
+    (void)os_send_bytes(lanes->fd, packet, strlen(packet), false); /* it may be gone */
+    return -EBADMSG;
+}
+
+/* ---- receiving ---- */
+
+/* The one descriptor that came with a packet, or -1. */
+static int only_descriptor(struct msghdr *message) {
+    struct arrivals came = {0};
+    chappe_identity sender;
+    arrivals_collect(&came, message, &sender);
+    int fd = -1;
+    if (came.count == 1) {
+        fd = came.descriptors[0];
+        came.count = came.set_count = 0;
+    }
+    arrivals_drop(&came);
+    arrivals_free(&came);
+    return fd;
+}
+
+static int check_hello(const struct lanes *lanes, const struct lanes_hello *hello, size_t size) {
+    const char *name = lanes->carrier.address;
+    if (size < sizeof *hello || memcmp(hello->magic, MAGIC, sizeof MAGIC) != 0)
+        return error_set(-EBADMSG, "%s: what connected does not speak this mechanism", name);
+    if (hello->version != VERSION || hello->control_size != sizeof(struct lanes_control))
+        return error_set(-EBADMSG,
+                         "%s: the client speaks version %u of the layout, this library version %d",
+                         name, hello->version, VERSION);
+    return 0;
+}
+
+static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t size,
+                struct msghdr *message) {
+    int fd = only_descriptor(message);
+    int error = check_hello(lanes, hello, size);
+    if (error < 0 || lanes->segment != NULL) {
+        os_close(fd);
+        return lanes->segment != NULL ? 0 : refuse(lanes);
+    }
+    struct segment *segment;
+    error = segment_attach(lanes->carrier.address, &hello->ticket, fd, &segment);
+    if (error == 0)
+        error = lanes_join(lanes, segment);
+    return error == -EBADMSG || error == -EPROTO ? refuse(lanes) : error;
+}
+
+static int collect_segment(struct lanes *lanes, const struct lanes_next *next, size_t size,
+                           struct msghdr *message) {
+    int fd = only_descriptor(message);
+    if (size < sizeof *next) {
+        os_close(fd);
+        return error_set(-EBADMSG, "%s: damaged packet on the socket", lanes->carrier.address);
+    }
+    struct segment *segment;
+    int error = segment_attach(lanes->carrier.address, &next->ticket, fd, &segment);
+    if (error == 0)
+        lanes->pending[lanes->pending_count++] = segment;
+    return error;
+}
+
+static int hear_refusal(struct lanes *lanes, const char *text, size_t size) {
+    return error_set(-EPROTO, "%s: refused by the server: %.*s", lanes->carrier.address, (int)size,
+                     text);
+}
+
+static int sort(struct lanes *lanes, const void *packet, size_t size, struct msghdr *message) {
+    chappe_identity sender;
+    switch (*(const uint8_t *)packet) {
+    case LANES_BELL:
+        break;
+    case LANES_HELLO:
+        return meet(lanes, packet, size, message);
+    case LANES_NEXT:
+        return collect_segment(lanes, packet, size, message);
+    case LANES_DESCRIPTORS:
+        arrivals_collect(&lanes->arrivals, message, &sender);
+        return 0;
+    case LANES_REFUSED:
+        return hear_refusal(lanes, (const char *)packet + 1, size - 1);
+    default:
+        return error_set(-EBADMSG, "%s: an unknown packet on the socket", lanes->carrier.address);
+    }
+    os_close(only_descriptor(message)); /* bells bring nothing */
+    return 0;
+}
+
+/* May more be read? What came is kept until the lane asks for it. */
+static bool has_place(const struct lanes *lanes) {
+    return lanes->arrivals.set_count < ARRIVALS_SETS && lanes->pending_count < LANES_PENDING_MOST;
+}
+
+int lanes_listen(struct lanes *lanes) {
+    _Alignas(16) uint8_t packet[PACKET_MOST];
+    _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    for (int i = 0; i < PACKETS_MOST && !lanes->hung_up && has_place(lanes); i++) {
+        struct iovec part = {.iov_base = packet, .iov_len = sizeof packet};
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control,
+                                 .msg_controllen = sizeof control};
+        ssize_t got = os_receive(lanes->fd, &message, false);
+        if (got == -EAGAIN)
+            return 0;
+        if (got == -ENOMEM || got == -ENOBUFS)
+            return error_of(-ENOMEM, "%s: receiving", lanes->carrier.address);
+        if (got <= 0) {
+            lanes->hung_up = true;
+            return 0;
+        }
+        int error = sort(lanes, packet, (size_t)got, &message);
+        if (error < 0)
+            return error;
+    }
+    return 0;
+}
+
+int lanes_hear(struct lanes *lanes) {
+    int error = lanes_listen(lanes);
+    bool empty = lanes->in != NULL && !lanes_has_frame(lanes);
+    if (error == 0 && empty && !has_place(lanes))
+        error = error_set(-EBADMSG, "%s: descriptors or memory that nothing announced",
+                          lanes->carrier.address);
+    if (error == -EBADMSG || error == -EPROTO)
+        lanes->broken = true;
+    return error;
+}

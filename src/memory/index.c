@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The protocol of an index: see index.h. Every access to a shared word says what it orders. */
+#include "memory/index.h"
+
+#include <errno.h>
+
+#define LAP_SHIFT 33
+#define LAP_MASK (((uint64_t)1 << 31) - 1)
+#define ELDER ((uint64_t)1 << 32)
+#define AGAIN ((uint64_t)1 << 31)
+#define KEPT_MASK (~(uint64_t)0 << 31) /* what changes of state leave: lap, elder, again */
+#define STATE_SHIFT 28
+#define STATE_MASK 7
+#define HIGH_SHIFT 16 /* lane, claimed by, finished by */
+#define LOW_SHIFT 4   /* lane, if finished */
+#define NUMBER_MASK 4095
+#define PLACE_MASK 65535
+#define BODY_MASK (((uint64_t)1 << 28) - 1) /* lane and place */
+
+#define ORIGIN_LAP_MASK (((uint64_t)1 << 36) - 1)
+
+#define STRIDE 16 /* how far `next` may be behind; less than INDEX_SLOTS_LEAST */
+
+/* How a slot's word stands to a position of that slot. */
+enum age { OPEN, USED, PASSED };
+
+/* ---- words ---- */
+
+static shared64 *slot_of(const struct index *index, uint64_t position) {
+    return index->slots + (position & index->mask);
+}
+
+static shared64 *origin_of(const struct index *index, uint64_t position) {
+    return index->origins + (position & index->mask);
+}
+
+static uint64_t lap_of(const struct index *index, uint64_t position) {
+    return (position >> index->shift & LAP_MASK) << LAP_SHIFT;
+}
+
+/* How many laps a word is ahead of a position, modulo 2^31. */
+static uint64_t laps_ahead(const struct index *index, uint64_t word, uint64_t position) {
+    return ((word >> LAP_SHIFT) - (position >> index->shift)) & LAP_MASK;
+}
+
+static enum index_state state_of(uint64_t word) {
+    return (enum index_state)(word >> STATE_SHIFT & STATE_MASK);
+}
+
+static bool is_unfinished(uint64_t word) {
+    return state_of(word) == INDEX_PUBLISHED || state_of(word) == INDEX_CLAIMED;
+}
+
+static enum age age_of(const struct index *index, uint64_t word, uint64_t position) {
+    uint64_t ahead = laps_ahead(index, word, position);
+    if (ahead == 0)
+        return state_of(word) == INDEX_EMPTY ? OPEN : USED;
+    return ahead <= LAP_MASK / 2 ? PASSED : OPEN;
+}
+
+static uint64_t make_published(uint64_t kept, uint32_t lane, uint32_t place) {
+    return kept | (uint64_t)INDEX_PUBLISHED << STATE_SHIFT | (uint64_t)lane << HIGH_SHIFT | place;
+}
+
+static uint64_t make_claimed(const struct index *index, uint64_t word) {
+    return (word & (KEPT_MASK | PLACE_MASK)) | (uint64_t)INDEX_CLAIMED << STATE_SHIFT |
+           (uint64_t)index->who << HIGH_SHIFT;
+}
+
+static uint64_t make_finished(const struct index *index, uint64_t word, enum index_state state,
+                              uint32_t lane) {
+    return (word & KEPT_MASK) | (uint64_t)state << STATE_SHIFT |
+           (uint64_t)index->who << HIGH_SHIFT | (uint64_t)lane << LOW_SHIFT;
+}
+
+/* The position of a word that was found in the slot of a later one. */
+static uint64_t position_of(const struct index *index, uint64_t word, uint64_t later) {
+    return later - ((-laps_ahead(index, word, later) & LAP_MASK) << index->shift);
+}
+
+/* The position where the message was published whose word is at `position`. */
+static uint64_t find_origin(const struct index *index, uint64_t position, uint64_t word,
+                            uint64_t origin) {
+    if ((word & ELDER) == 0)
+        return position;
+    uint64_t laps = (position >> index->shift) + 1 - (origin >> STATE_SHIFT);
+    return position - ((laps & ORIGIN_LAP_MASK) << index->shift);
+}
+
+static void describe(const struct index *index, uint64_t position, uint64_t word,
+                     struct index_item *ret_item) {
+    /* Relaxed: who swapped in a word that hangs on its origin had seen that origin there, and
+     * our acquire of the word brings it. A newer one means that the word has changed. */
+    uint64_t origin = shared64_get(origin_of(index, position));
+    struct index_item item = {.position = position,
+                              .origin = find_origin(index, position, word, origin),
+                              .word = word,
+                              .state = state_of(word),
+                              .again = (word & AGAIN) != 0};
+    uint32_t high = (uint32_t)(word >> HIGH_SHIFT) & NUMBER_MASK;
+    item.who = item.lane = high;
+    if (item.state == INDEX_CLAIMED)
+        item.lane = (uint32_t)(origin >> HIGH_SHIFT) & NUMBER_MASK;
+    else if (item.state != INDEX_PUBLISHED)
+        item.lane = (uint32_t)(word >> LOW_SHIFT) & NUMBER_MASK;
+    else
+        item.who = 0;
+    if (is_unfinished(word))
+        item.place = (uint32_t)word & PLACE_MASK;
+    *ret_item = item;
+}
+
+static uint64_t origin_word(const struct index *index, uint64_t position, uint32_t lane,
+                            uint32_t place) {
+    return (((position >> index->shift) + 1) & ORIGIN_LAP_MASK) << STATE_SHIFT |
+           (uint64_t)lane << HIGH_SHIFT | place;
+}
+
+/* Writes the origin of a message that was published at `position`, unless it is there. Late,
+ * it finds a newer one and leaves it. */
+static void save_origin(const struct index *index, uint64_t position, uint64_t word) {
+    shared64 *origin = origin_of(index, position);
+    uint64_t wanted = origin_word(index, position, 0, 0) | (word & BODY_MASK);
+    /* Relaxed: only a first guess for the swap. */
+    uint64_t found = shared64_get(origin);
+    while (found != wanted) {
+        uint64_t ahead = ((wanted >> STATE_SHIFT) - (found >> STATE_SHIFT)) & ORIGIN_LAP_MASK;
+        if (ahead == 0 || ahead > ORIGIN_LAP_MASK / 2)
+            return;
+        /* Acquire and release: whoever sees the swap of the message's word that follows sees
+         * this. */
+        if (shared64_swap_if(origin, &found, wanted))
+            return;
+    }
+}
+
+/* ---- the hints ---- */
+
+/* Raises `first` over what is finished. Result: no unfinished message is below it. */
+static uint64_t raise_first(const struct index *index) {
+    /* Acquire, both: what others knew of the slots below is known here. */
+    uint64_t first = shared64_get_acquire(&index->words->first), at = first, word;
+    uint64_t next = shared64_get_acquire(&index->words->next);
+    if (next > at + index->mask + 1)
+        at = next - index->mask - 1; /* the slots of all before it are in later laps */
+    for (;; at++) {
+        /* Acquire: pairs with every swap of the word. */
+        word = shared64_get_acquire(slot_of(index, at));
+        enum age age = age_of(index, word, at);
+        if (age == OPEN || (age == USED && is_unfinished(word)))
+            break;
+    }
+    while (first < at) {
+        /* Acquire and release: who reads it knows the slots below as we do. */
+        if (shared64_swap_if(&index->words->first, &first, at))
+            return at;
+    }
+    return first;
+}
+
+static void raise_next(const struct index *index, uint64_t tail) {
+    /* Relaxed: only a first guess for the swap. */
+    uint64_t next = shared64_get(&index->words->next);
+    while (next + STRIDE <= tail) {
+        /* Acquire and release: who reads it knows the slots below as we do. */
+        if (shared64_swap_if(&index->words->next, &next, tail))
+            return;
+    }
+}
+
+/* ---- the sender ---- */
+
+void index_create(struct index_words *words, uint64_t capacity) {
+    /* Relaxed: nobody is there yet. */
+    shared64_set(&words->capacity, capacity);
+}
+
+void index_attach(struct index *index, struct index_words *words, shared64 *slots,
+                  shared64 *origins, uint64_t count, uint32_t who) {
+    unsigned shift = 0;
+    while ((uint64_t)1 << shift < count)
+        shift++;
+    *index = (struct index){.words = words,
+                            .slots = slots,
+                            .origins = origins,
+                            .mask = count - 1,
+                            .shift = shift,
+                            .who = who};
+}
+
+void index_set_capacity(struct index *index, uint64_t capacity) {
+    /* Relaxed: nothing else hangs on it. */
+    shared64_set(&index->words->capacity, capacity);
+}
+
+/* The first position that is not used. *ret_word: what its slot holds. */
+static uint64_t find_tail(struct index *index, uint64_t *ret_word) {
+    /* Acquire: the slots below it are seen as used, as who raised it saw them. */
+    uint64_t next = shared64_get_acquire(&index->words->next);
+    uint64_t at = next > index->tail ? next : index->tail;
+    for (;;) {
+        /* Acquire: pairs with every swap of the word; a finished message's receiver was done
+         * with its body before. */
+        uint64_t word = shared64_get_acquire(slot_of(index, at));
+        enum age age = age_of(index, word, at);
+        if (age == OPEN) {
+            *ret_word = word;
+            index->tail = at;
+            return at;
+        }
+        at++;
+        if (age == PASSED) {
+            next = shared64_get_acquire(&index->words->next);
+            at = next > at ? next : at;
+        }
+    }
+}
+
+/* Brings an unfinished message, in its slot, into the lap of the position `at`. */
+static void carry(const struct index *index, uint64_t at, uint64_t word) {
+    if ((word & ELDER) == 0 && state_of(word) == INDEX_PUBLISHED)
+        save_origin(index, position_of(index, word, at), word);
+    uint64_t carried = (word & ~(LAP_MASK << LAP_SHIFT)) | lap_of(index, at) | ELDER;
+    /* Release: the origin is there before. If it fails, the next look tells why. */
+    shared64_swap_if(slot_of(index, at), &word, carried);
+}
+
+/* Is there room for one more message at the tail `at`? */
+static bool has_room(struct index *index, uint64_t at) {
+    /* Relaxed: a change holds from when it is seen. */
+    uint64_t capacity = shared64_get(&index->words->capacity), unfinished = 0;
+    if (at < index->limit && capacity == index->capacity)
+        return true;
+    uint64_t first = raise_first(index);
+    index->capacity = capacity;
+    index->limit = first + capacity;
+    if (at < index->limit)
+        return true;
+    for (uint64_t position = first; position < at && unfinished < capacity; position++) {
+        /* Acquire: as in find_tail(). */
+        uint64_t word = shared64_get_acquire(slot_of(index, position));
+        enum age age = age_of(index, word, position);
+        unfinished += age == OPEN || (age == USED && is_unfinished(word));
+    }
+    /* Below `at` they can only become fewer; each position from here on adds one at most. */
+    index->limit = unfinished < capacity ? at + capacity - unfinished : 0;
+    return unfinished < capacity;
+}
+
+static void tell_outcome(const struct index *index, uint64_t at, uint64_t word) {
+    struct index_item item;
+    describe(index, position_of(index, word, at), word, &item);
+    index->tell(index->tell_context, &item);
+}
+
+/* After a swap that may have succeeded only because the laps came round in its sleep: then
+ * undone, if the word is still there. */
+static bool undo_late(const struct index *index, uint64_t at, uint64_t word, uint64_t old) {
+    /* Relaxed, both: after a sleep of 2^31 laps nothing is still under way. If we only slept
+     * after the swap, the slot is used again, and its word is another. */
+    return shared64_get(&index->words->next) > at + index->mask + 1 &&
+           shared64_swap_if(slot_of(index, at), &word, old);
+}
+
+int index_publish(struct index *index, uint32_t place, uint64_t *ret_position) {
+    for (;;) {
+        uint64_t word, at = find_tail(index, &word);
+        if (!has_room(index, at) || (is_unfinished(word) && index->in_order))
+            return -EAGAIN;
+        if (is_unfinished(word)) {
+            carry(index, at, word);
+            continue;
+        }
+        if (index->tell != NULL && state_of(word) != INDEX_EMPTY)
+            tell_outcome(index, at, word);
+        raise_next(index, at);
+        uint64_t published = make_published(lap_of(index, at), index->who, place);
+        /* Release: the body is there before. Here the message begins to exist. */
+        if (!shared64_swap_if(slot_of(index, at), &word, published) ||
+            undo_late(index, at, published,
+                      make_finished(index, published, INDEX_WITHDRAWN, index->who)))
+            continue;
+        index->tail = at + 1;
+        *ret_position = at;
+        return 0;
+    }
+}
+
+/* Is this word that of the message published at `position`? */
+static bool stands_for(const struct index *index, uint64_t word, uint64_t position) {
+    if (state_of(word) == INDEX_EMPTY)
+        return false;
+    if ((word & ELDER) == 0)
+        return word >> LAP_SHIFT == lap_of(index, position) >> LAP_SHIFT;
+    /* Relaxed: as in describe(). */
+    uint64_t origin = shared64_get(origin_of(index, position));
+    return origin >> STATE_SHIFT == origin_word(index, position, 0, 0) >> STATE_SHIFT;
+}
+
+int index_outcome(const struct index *index, uint64_t position, struct index_item *ret_item) {
+    /* Acquire: who finished it was done with its body. */
+    uint64_t word = shared64_get_acquire(slot_of(index, position));
+    if (!stands_for(index, word, position))
+        return -ESTALE;
+    uint64_t laps = laps_ahead(index, word, position); /* that it was carried on */
+    describe(index, position + (laps << index->shift), word, ret_item);
+    return 0;
+}
+
+int index_withdraw(struct index *index, uint64_t position, uint32_t place) {
+    /* Acquire: as in index_outcome(). */
+    uint64_t word = shared64_get_acquire(slot_of(index, position));
+    for (;;) {
+        if (!stands_for(index, word, position))
+            return -ESTALE;
+        if (state_of(word) == INDEX_CLAIMED)
+            return -EBUSY;
+        if (state_of(word) != INDEX_PUBLISHED ||
+            (word & BODY_MASK) != ((uint64_t)index->who << HIGH_SHIFT | place))
+            return -EALREADY;
+        /* It fails if it was claimed, finished or carried: look again. */
+        if (shared64_swap_if(slot_of(index, position), &word,
+                             make_finished(index, word, INDEX_WITHDRAWN, index->who)))
+            return 0;
+    }
+}
+
+/* ---- the receiver ---- */
+
+/* The best of what is published from `from` on: 1, 0, or -1 if this is an earlier lap. All:
+ * passes over earlier laps, and looks at everything; else the first of rank 0 will do. */
+static int look(struct index *index, uint64_t from, bool all, index_rank *rank, void *context,
+                struct index_item *ret_item) {
+    int best = -1;
+    index->cursor = from;
+    for (uint64_t at = from;; at++) {
+        /* Acquire: the body is read after it. Pairs with index_publish(). */
+        uint64_t word = shared64_get_acquire(slot_of(index, at));
+        enum age age = age_of(index, word, at);
+        if (age == OPEN)
+            return best >= 0;
+        if (age == PASSED && !all)
+            return -1;
+        struct index_item item;
+        int wanted = -1;
+        if (age == USED && state_of(word) == INDEX_PUBLISHED) {
+            describe(index, at, word, &item);
+            wanted = rank == NULL ? 0 : rank(context, &item);
+        }
+        if (wanted < 0) {
+            index->cursor += best < 0 && index->cursor == at;
+            continue;
+        }
+        if (best < 0 || wanted < best || (wanted == best && item.origin < ret_item->origin)) {
+            best = wanted;
+            *ret_item = item;
+        }
+        if (best == 0 && !all)
+            return 1;
+    }
+}
+
+int index_find(struct index *index, index_rank *rank, void *context, bool thorough,
+               struct index_item *ret_item) {
+    /* Acquire: what was given back before it was counted is seen. Pairs with tell_returned(). */
+    uint64_t returned = shared64_get_acquire(&index->words->returned);
+    if (!thorough && index->finds > 0 && returned == index->returned) {
+        int found = look(index, index->cursor, false, rank, context, ret_item);
+        index->finds -= found == 1;
+        if (found >= 0)
+            return found;
+    }
+    /* Whoever gave a message back and was stopped before it could count it: now and then. */
+    index->finds = index->mask + 1;
+    index->returned = returned;
+    return look(index, raise_first(index), true, rank, context, ret_item);
+}
+
+void index_look_again(struct index *index) {
+    index->finds = 0;
+}
+
+int index_claim(struct index *index, struct index_item *item) {
+    uint64_t word = item->word, claimed = make_claimed(index, word);
+    if ((word & ELDER) == 0)
+        save_origin(index, item->position, word);
+    /* Release: the origin is there before. Acquire: the body is read after. */
+    if (!shared64_swap_if(slot_of(index, item->position), &word, claimed))
+        return -EAGAIN;
+    /* Relaxed: `first` stays below what is unfinished. If not, the laps came round. */
+    if (shared64_get(&index->words->first) > item->position &&
+        undo_late(index, item->position, claimed, item->word))
+        return -EAGAIN;
+    item->word = claimed;
+    item->state = INDEX_CLAIMED;
+    item->who = index->who;
+    return 0;
+}
+
+int index_settle(struct index *index, const struct index_item *item, enum index_state state) {
+    uint64_t word = item->word, finished = make_finished(index, word, state, item->lane);
+    /* Release: what was read of the body was read before. */
+    if (!shared64_swap_if(slot_of(index, item->position), &word, finished))
+        return -EAGAIN;
+    /* Relaxed: `first` may have passed it by now, or else the laps came round. */
+    if (shared64_get(&index->words->first) > item->position &&
+        undo_late(index, item->position, finished, item->word))
+        return -EAGAIN;
+    return 0;
+}
+
+/* Is this word still that claim? It may have been carried since. */
+static bool is_claim(const struct index *index, uint64_t word, const struct index_item *claim) {
+    /* Relaxed: a claim's origin was there before the claim. */
+    uint64_t origin = shared64_get(origin_of(index, claim->origin));
+    return state_of(word) == INDEX_CLAIMED && (word >> HIGH_SHIFT & NUMBER_MASK) == claim->who &&
+           ((word & AGAIN) != 0) == claim->again &&
+           origin == origin_word(index, claim->origin, claim->lane, claim->place);
+}
+
+/* Counts what was given back, so that receivers look behind their cursors. */
+static void tell_returned(const struct index *index) {
+    /* Release: after the word. */
+    shared64_add(&index->words->returned, 1);
+}
+
+/* Ends a claim, or -ESTALE: finished, or with INDEX_PUBLISHED given back. */
+static int end_claim(const struct index *index, const struct index_item *claim,
+                     enum index_state state) {
+    shared64 *slot = slot_of(index, claim->origin);
+    /* Acquire: only for the swap below; carrying may have changed it. */
+    uint64_t word = shared64_get_acquire(slot);
+    while (is_claim(index, word, claim)) {
+        uint64_t kept = word & (LAP_MASK << LAP_SHIFT | ELDER);
+        uint64_t ended = state == INDEX_PUBLISHED
+                             ? make_published(kept | AGAIN, claim->lane, claim->place)
+                             : make_finished(index, word, state, claim->lane);
+        /* Release: who reads it knows that the claimer is done with the body. */
+        if (shared64_swap_if(slot, &word, ended)) {
+            if (state == INDEX_PUBLISHED)
+                tell_returned(index);
+            return 0;
+        }
+    }
+    return -ESTALE;
+}
+
+int index_finish(struct index *index, const struct index_item *claim, enum index_state state) {
+    return end_claim(index, claim, state);
+}
+
+int index_give_back(struct index *index, const struct index_item *claim) {
+    return end_claim(index, claim, INDEX_PUBLISHED);
+}
+
+int index_take_away(struct index *index, const struct index_item *claim) {
+    return end_claim(index, claim, INDEX_PUBLISHED) == 0 ? 0 : -EAGAIN;
+}
+
+uint64_t index_take_back(struct index *index, uint32_t who) {
+    struct index_item item;
+    uint64_t position = 0, count = 0;
+    while (index_walk(index, &position, &item) == 1)
+        if (item.state == INDEX_CLAIMED && item.who == who)
+            count += end_claim(index, &item, INDEX_PUBLISHED) == 0;
+    /* Also for those that somebody gave back who was killed before this. */
+    tell_returned(index);
+    return count;
+}
+
+/* ---- every reader, observers ---- */
+
+int index_read(const struct index *index, uint64_t position, struct index_item *ret_item) {
+    for (;;) {
+        /* Acquire: as in look(). */
+        uint64_t word = shared64_get_acquire(slot_of(index, position));
+        enum age age = age_of(index, word, position);
+        if (age != USED)
+            return age == OPEN ? 0 : -ESTALE;
+        describe(index, position, word, ret_item);
+        /* An origin belongs to its word only if that is still there. */
+        bool has_origin = (word & ELDER) != 0 || state_of(word) == INDEX_CLAIMED;
+        if (!has_origin || index_is_still(index, ret_item))
+            return 1;
+    }
+}
+
+bool index_is_still(const struct index *index, const struct index_item *item) {
+    /* All reads before are done before this one. */
+    shared_fence();
+    return shared64_get(slot_of(index, item->position)) == item->word;
+}
+
+uint64_t index_settle_below(struct index *index, uint64_t position, enum index_state state) {
+    struct index_item item;
+    uint64_t at = 0, count = 0;
+    while (index_walk(index, &at, &item) == 1 && item.position < position)
+        if (item.state == INDEX_PUBLISHED)
+            count += index_settle(index, &item, state) == 0;
+    return count;
+}
+
+int index_walk(const struct index *index, uint64_t *position, struct index_item *ret_item) {
+    /* Acquire, both: as in raise_first(). */
+    uint64_t first = shared64_get_acquire(&index->words->first);
+    uint64_t next = shared64_get_acquire(&index->words->next);
+    if (next > first + index->mask + 1)
+        first = next - index->mask - 1;
+    if (*position < first)
+        *position = first;
+    for (;;) {
+        int found = index_read(index, *position, ret_item);
+        if (found == 0)
+            return 0;
+        ++*position;
+        if (found == 1)
+            return 1;
+    }
+}
+
+void index_measure(const struct index *index, struct index_figures *ret_figures) {
+    struct index_figures figures = {.oldest = UINT64_MAX};
+    struct index_item item;
+    while (index_walk(index, &figures.tail, &item) == 1) {
+        figures.waiting += item.state == INDEX_PUBLISHED;
+        figures.held += item.state == INDEX_CLAIMED;
+        if (is_unfinished(item.word) && item.origin < figures.oldest)
+            figures.oldest = item.origin;
+    }
+    if (figures.oldest == UINT64_MAX)
+        figures.oldest = figures.tail;
+    *ret_figures = figures;
+}
