@@ -78,6 +78,7 @@ extern const struct option_row echo_options[];
 extern const struct option_row request_options[];
 extern const struct option_row mechanisms_options[];
 extern const struct option_row tour_options[];
+extern const struct option_row domain_options[];
 extern const struct option_row help_options[];
 extern const struct option_row version_options[];
 
@@ -88,6 +89,7 @@ int echo_run(const struct command *command, int argc, char **argv, struct output
 int request_run(const struct command *command, int argc, char **argv, struct output *output);
 int mechanisms_run(const struct command *command, int argc, char **argv, struct output *output);
 int tour_run(const struct command *command, int argc, char **argv, struct output *output);
+int domain_run(const struct command *command, int argc, char **argv, struct output *output);
 int help_run(const struct command *command, int argc, char **argv, struct output *output);
 int version_run(const struct command *command, int argc, char **argv, struct output *output);
 

@@ -55,6 +55,12 @@ static const struct example help_examples[] = {
 static const struct example version_examples[] = {{"chappe version", "which version runs"},
                                                   {NULL, NULL}};
 
+static const struct example domain_examples[] = {
+    {"chappe domain show", "what there is in this user's domain"},
+    {"chappe domain create /srv/plant --group operators", "a domain that a group shares"},
+    {"CHAPPE_DOMAIN=/srv/plant chappe domain show --json", "another domain, for programs"},
+    {NULL, NULL}};
+
 const struct command commands[] = {
     {.name = "tour",
      .summary = "send a file over every mechanism, check every byte, time it",
@@ -128,6 +134,22 @@ const struct command commands[] = {
      .words_least = 1,
      .words_most = INT_MAX,
      .run = request_run},
+    {.name = "domain",
+     .summary = "make a domain, or show what is in one",
+     .usage = "create PATH [--group G] [--mode M] | show [PATH] [--json]",
+     .description =
+         "A domain is a folder in which processes find each other's named objects. Without more "
+         "it is /dev/shm/chappe-UID, of one user; CHAPPE_DOMAIN=/PATH names another one.\n\n"
+         "create makes one: for this user, or with --group for all members of a group, who are "
+         "then as strong there as its owner. A domain that is there already, as it would be "
+         "made, is success.\n\nshow lists the objects, with the processes that made them and "
+         "whether they live. It changes nothing: what the dead left goes when a name in the "
+         "domain is next used.",
+     .examples = domain_examples,
+     .options = domain_options,
+     .words_least = 1,
+     .words_most = 2,
+     .run = domain_run},
     {.name = "mechanisms",
      .summary = "show what every mechanism can do",
      .usage = "[SCHEME] [--json] [--roff]",

@@ -103,7 +103,9 @@ struct domain_object {
 
 /* Makes an object and gives it its name, taking it over from the dead. Its owner is this
  * process; beside it, only the owner touches the socket LEAF.socket. It may bind that one as
- * soon as this function has succeeded; nothing is there then.
+ * soon as this function has succeeded; what is there then was put there by force.
+ * Where another process is stopped while it removes a dead one's name, this function waits
+ * for it up to 0.1 s.
  * -EADDRINUSE: a living process has the name. -EEXIST: it stays until it is destroyed, or the
  * file is not an object of this library; it is left alone. -ENOSPC: no room, see
  * domain_space(). */

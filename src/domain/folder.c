@@ -14,7 +14,7 @@
 #define PRIVATE_MODE 0700
 #define SHARED_MODE 02770
 #define ALL_BITS 07777u
-#define SWEEP_MOST 128
+#define SWEEP_MOST 32 /* files that each opening looks at */
 
 /* The body of the object that says of a folder that it is shared. */
 struct sharing {
@@ -159,6 +159,9 @@ static int open_domain(const char *path, const char *text, bool make, struct dom
         error = domain->folder = open_folder(domain->path, make);
         if (error == -ELOOP || error == -ENOTDIR)
             error_set(error, "%s: it is no folder, or a link to one", speaker.words);
+        else if (error == -ENOENT && !make)
+            error_set(error, "%s: there is no such folder (it is made when a name in it is used)",
+                      speaker.words);
         else if (error < 0)
             error_of(error, "%s", speaker.words);
         else

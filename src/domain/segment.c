@@ -29,12 +29,15 @@ static bool read_key(const char *leaf, key_t *ret_key) {
 }
 
 /* Was the segment made by the process that made the record, and for it? Another program may
- * have drawn the same key. */
+ * have drawn the same key. It may be attached: by a child that the owner forked in between;
+ * others learn its id only when it has no key any more. */
 static bool is_recorded(const struct shmid_ds *segment, const struct found *found,
                         const struct record *record) {
-    return segment->shm_nattch == 0 && segment->shm_segsz == record->size &&
-           segment->shm_perm.cuid == found->status.st_uid &&
-           segment->shm_cpid == (pid_t)found->facts.pid &&
+    struct os_process self;
+    os_process_self(&self);
+    bool same_space = self.space != 0 && self.space == found->facts.space;
+    return segment->shm_segsz == record->size && segment->shm_perm.cuid == found->status.st_uid &&
+           (!same_space || segment->shm_cpid == (pid_t)found->facts.pid) &&
            segment->shm_ctime + CLOCK_SLACK >= found->facts.created / 1000000000;
 }
 

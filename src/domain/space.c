@@ -16,6 +16,7 @@
 #define GROUP_SIZE 2048
 #define FOLDER_SIZE (GROUP_SIZE + 32)
 #define PATH_SIZE (FOLDER_SIZE + 64)
+#define NO_LIMIT ((uint64_t)1 << 62) /* version 1 writes what it cannot reach */
 #define MARGIN ((uint64_t)256 << 10) /* page tables and what else the kernel counts */
 
 /* ---- the kernel's numbers ---- */

@@ -150,7 +150,7 @@ static int look_for_room(struct carrier *carrier, chappe_deadline deadline,
     struct interest interest;
     carrier->functions->interest(carrier, &interest);
     if (interest.room)
-        return 0;
+        return os_now() >= deadline ? -ETIMEDOUT : 0;
     struct pollfd item = {.fd = interest.in, .events = (short)(POLLIN | interest.out_events)};
     int ready = os_wait(&item, 1, deadline);
     return ready < 0 ? ready : 0;
@@ -350,17 +350,13 @@ static int keep_settings(const chappe_settings *settings, struct reservation *re
     return 0;
 }
 
-static void leave_in_place(struct chunk *chunk) {
-    (void)chunk; /* the carrier's */
-}
-
 /* Where the carrier will want the body, or memory of its own. */
 static struct chunk *reserve_chunk(chappe_endpoint *endpoint, struct carrier *carrier,
                                    size_t size) {
-    void *place =
-        carrier->functions->reserve != NULL ? carrier->functions->reserve(carrier, size) : NULL;
-    return place != NULL ? chunk_around(endpoint->store, place, size, leave_in_place, NULL)
-                         : chunk_create(endpoint->store, size > 0 ? size : 1);
+    struct chunk *chunk = NULL;
+    if (carrier->functions->reserve != NULL)
+        chunk = carrier->functions->reserve(carrier, size);
+    return chunk != NULL ? chunk : chunk_create(endpoint->store, size > 0 ? size : 1);
 }
 
 /* A message to be written, with room for its settings. */

@@ -422,8 +422,10 @@ int server_receive(struct server *server, chappe_deadline deadline) {
 /* May there be something behind what was taken? */
 static bool has_more(struct client *client) {
     struct interest interest;
-    if (client->ended || client->gone || client->carrier->spin != NULL)
+    if (client->ended || client->gone)
         return true;
+    if (client->carrier->spin != NULL)
+        return client->carrier->functions->receive(client->carrier, false) != -EAGAIN;
     client->carrier->functions->interest(client->carrier, &interest);
     return interest.ready;
 }
@@ -436,6 +438,8 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
         if (taken > 0) {
             if (has_more(client))
                 make_ready(server, client); /* at the end: the others come first */
+            else
+                make_warm(server, client);
             return taken;
         }
         if (taken == -ENOMEM || taken == -EMFILE) { /* our own shortage, not the client's fault */

@@ -97,6 +97,7 @@ int lanes_connect(const struct opening *opening, const struct lanes_terms *terms
         free_lanes(lanes);
         return error;
     }
+    lanes->alone = !segment_waits(lanes->terms.backing.backing);
     *ret_carrier = &lanes->carrier;
     return 0;
 }
@@ -168,15 +169,18 @@ void lanes_disarm(struct lanes *lanes) {
     waiting_end(&lanes_own(lanes)->room);
 }
 
+/* Bells are heard before the sleep is announced: one that comes later is for this sleep, and
+ * has to be found by whoever polls. */
 static void lanes_interest(struct carrier *carrier, struct interest *ret_interest) {
     struct lanes *lanes = (struct lanes *)carrier;
-    bool holding = carrier->held != NULL && carrier->held->messages > 0;
     bool ready = lanes_is_ready(lanes), room = lanes_has_room(lanes);
-    if (lanes->control != NULL && (!ready || !room)) {
-        arm(lanes, !room || holding);
-        int error = lanes_hear(lanes); /* bells that have rung are heard: it may sleep */
+    bool holding = held_is_full(carrier->held);
+    if (!ready || !room) {
+        int error = lanes->hung_up ? 0 : lanes_hear(lanes);
         if (error < 0)
             carrier_postpone(carrier, error);
+        if (lanes->control != NULL)
+            arm(lanes, !room || holding);
         ready = lanes_is_ready(lanes);
         room = lanes_has_room(lanes);
     }

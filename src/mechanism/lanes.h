@@ -37,6 +37,7 @@
  *     'H' hello: struct lanes_hello, and the first segment's descriptor, if it has one
  *     'S' the next segment of a lane: struct lanes_next, and its descriptor
  *     'D' the descriptors of a message
+ *     'A' attached: the answer to a hello whose memory would go with the client
  *     'B' a bell: look at the lanes
  *     'R' refused: a sentence */
 #ifndef MECHANISM_LANES_H
@@ -56,6 +57,7 @@
 
 enum lanes_packet {
     LANES_HELLO = 'H',
+    LANES_ATTACHED = 'A',
     LANES_NEXT = 'S',
     LANES_DESCRIPTORS = 'D',
     LANES_BELL = 'B',
@@ -114,6 +116,7 @@ struct lanes {
     struct outlet *out;
     uint64_t starved; /* bytes that found no room; 0: the last send did */
     bool socket_full; /* or what went before them over the socket */
+    bool stuck;       /* a larger ring could not be made */
     size_t largest;   /* frame so far, in bytes */
     size_t held_meta; /* of a held frame */
     int file;         /* the body of a letter that will be tried again; -1 */
@@ -121,10 +124,12 @@ struct lanes {
 
     struct inlet *in;
     struct waiting_spin spin;
-    bool armed;       /* the other side was asked to ring */
-    bool ended;       /* the other side said so */
-    bool broken;      /* nobody knows where the next frame begins */
-    bool hung_up;     /* the socket did */
+    bool armed;   /* the other side was asked to ring */
+    bool ended;   /* the other side said so */
+    bool alone;   /* memory that goes with us: the other side has not attached to it yet */
+    bool broken;  /* nobody knows where the next frame begins */
+    bool reset;   /* the socket said that it broke */
+    bool hung_up; /* the socket did */
     struct arrivals arrivals;
     struct segment *pending[LANES_PENDING_MOST]; /* came before their “next” */
     size_t pending_count;
@@ -180,7 +185,7 @@ static inline void lanes_wake(struct lanes *lanes, shared32 *word) {
 int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode);
 int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t count,
                      enum send_mode mode, uint64_t *ret_bytes);
-void *lanes_reserve(struct carrier *carrier, size_t size);
+struct chunk *lanes_reserve(struct carrier *carrier, size_t size);
 bool lanes_has_room(struct lanes *lanes);
 void lanes_undelivered(struct carrier *carrier, chappe_undelivered *ret_undelivered);
 int lanes_finish(struct carrier *carrier);

@@ -68,7 +68,7 @@ static size_t next_size(struct lanes *lanes, size_t size) {
         most = LANES_RING_MOST;
     if (most < 2 * size + 64)
         most = 2 * size + 64; /* a frame that cannot travel as a file */
-    if (!segment_travels(lanes->terms.backing.backing) ||
+    if (!segment_waits(lanes->terms.backing.backing) ||
         (used + most > RINGS_MOST && now >= 2 * size + 64))
         return 0;
     if (wanted < 4 * size)
@@ -108,14 +108,17 @@ static int grow(struct lanes *lanes, size_t size) {
 /* Room for a frame, in this ring or the next. NULL: none now. */
 static void *find_room(struct lanes *lanes, size_t size) {
     void *room = lane_reserve(&lanes->out->writer, size + SPARE);
-    if (room == NULL && grow(lanes, size + SPARE) == 0)
-        room = lane_reserve(&lanes->out->writer, size + SPARE);
-    lanes->starved = room == NULL ? size : 0;
+    if (room == NULL) {
+        lanes->stuck = grow(lanes, size + SPARE) < 0;
+        if (!lanes->stuck)
+            room = lane_reserve(&lanes->out->writer, size + SPARE);
+    }
+    lanes->starved = room == NULL ? size + SPARE : 0;
     return room;
 }
 
 bool lanes_has_room(struct lanes *lanes) {
-    if (lanes->out == NULL || lanes->hung_up)
+    if (lanes->out == NULL || lanes->alone || lanes->hung_up)
         return lanes->hung_up;
     if (lanes->socket_full) {
         struct pollfd item = {.fd = lanes->fd, .events = POLLOUT};
@@ -124,8 +127,8 @@ bool lanes_has_room(struct lanes *lanes) {
         lanes->socket_full = false;
     }
     return lanes->starved == 0 ||
-           lane_reserve(&lanes->out->writer, (size_t)lanes->starved + SPARE) != NULL ||
-           next_size(lanes, (size_t)lanes->starved + SPARE) > 0;
+           lane_reserve(&lanes->out->writer, (size_t)lanes->starved) != NULL ||
+           (!lanes->stuck && next_size(lanes, (size_t)lanes->starved) > 0);
 }
 
 /* ---- sending ---- */
@@ -286,7 +289,7 @@ static int hold(struct lanes *lanes, const struct letter *letter) {
 /* Passes on what is held: 0; -EAGAIN: there is still no room. */
 static int flush(struct lanes *lanes) {
     struct held *held = lanes->carrier.held;
-    if (held == NULL || held->messages == 0)
+    if (!held_is_full(held))
         return 0;
     int error = is_gone(lanes) ? gone(lanes) : 0;
     uint8_t *room = error == 0 ? find_room(lanes, held->size) : NULL;
@@ -313,13 +316,13 @@ static int flush(struct lanes *lanes) {
 /* The largest body and metadata that go through a ring. */
 static size_t frame_most(const struct lanes *lanes) {
     size_t here = (size_t)lane_frame_most(lanes->out->writer.size) * 8 - 2 * SPARE;
-    return segment_travels(lanes->terms.backing.backing) && here < FRAME_MOST ? FRAME_MOST : here;
+    return segment_waits(lanes->terms.backing.backing) && here < FRAME_MOST ? FRAME_MOST : here;
 }
 
 /* A ring that cannot grow, and a frame that cannot travel beside it. */
 static int check_size(const struct lanes *lanes, const struct letter *letter) {
     size_t most = frame_most(lanes);
-    if (segment_travels(lanes->terms.backing.backing) || letter->size + ENVELOPE_HEAD_MAX <= most)
+    if (segment_waits(lanes->terms.backing.backing) || letter->size + ENVELOPE_HEAD_MAX <= most)
         return 0;
     return error_set(-EMSGSIZE,
                      "%s: a message of %zu bytes; in memory that cannot grow frame=%s carries %zu "
@@ -330,9 +333,15 @@ static int check_size(const struct lanes *lanes, const struct letter *letter) {
 
 int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
     struct lanes *lanes = (struct lanes *)carrier;
-    if (lanes->out == NULL)
-        return letter == NULL ? 0 : lanes->hung_up ? gone(lanes) : -EAGAIN; /* no hello yet */
-    int error = flush(lanes);
+    int error = 0;
+    if (lanes->out == NULL || lanes->alone) {
+        /* The hello, or the answer to it, may have come meanwhile. */
+        error = lanes->hung_up ? 0 : lanes_hear(lanes);
+        if (error == 0 && (lanes->out == NULL || lanes->alone))
+            return lanes->hung_up ? gone(lanes) : -EAGAIN;
+    }
+    if (error == 0)
+        error = flush(lanes);
     if (error < 0 || letter == NULL)
         return error;
     if (is_gone(lanes))
@@ -350,8 +359,8 @@ int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     struct lanes *lanes = (struct lanes *)carrier;
     const struct terms *terms = &carrier->terms;
     (void)mode; /* the caller waits */
-    bool plain = lanes->out != NULL && terms->frame->has_envelope && !terms->checksum &&
-                 (carrier->held == NULL || carrier->held->messages == 0);
+    bool plain = lanes->out != NULL && !lanes->alone && terms->frame->has_envelope &&
+                 !terms->checksum && !held_is_full(carrier->held);
     if (!plain)
         return 0;
     if (is_gone(lanes))
@@ -379,22 +388,32 @@ int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     return (int)done; /* 0: the first is one for send(), which also finds more room */
 }
 
-void *lanes_reserve(struct carrier *carrier, size_t size) {
+/* The message outlives the carrier, though it cannot be committed then. */
+static void leave_in_place(struct chunk *chunk) {
+    segment_release(chunk->owner);
+}
+
+struct chunk *lanes_reserve(struct carrier *carrier, size_t size) {
     struct lanes *lanes = (struct lanes *)carrier;
-    bool plain = lanes->out != NULL && carrier->terms.frame->has_envelope && !is_gone(lanes) &&
-                 (carrier->held == NULL || carrier->held->messages == 0);
+    bool plain = lanes->out != NULL && !lanes->alone && carrier->terms.frame->has_envelope &&
+                 !is_gone(lanes) && !held_is_full(carrier->held);
     size_t whole = size + ENVELOPE_HEAD_MAX + SPARE;
     if (!plain || size > FRAME_MOST)
         return NULL;
     if (lane_reserve(&lanes->out->writer, whole + 8) == NULL && grow(lanes, whole + 8) < 0)
         return NULL;
-    return lane_reserve_aligned(&lanes->out->writer, whole);
+    void *place = lane_reserve_aligned(&lanes->out->writer, whole);
+    struct segment *segment = segment_hold(lanes->out->segment);
+    struct chunk *chunk = chunk_around(carrier->store, place, size, leave_in_place, segment);
+    if (chunk == NULL)
+        segment_release(segment);
+    return chunk;
 }
 
 int lanes_finish(struct carrier *carrier) {
     struct lanes *lanes = (struct lanes *)carrier;
     if (lanes->out == NULL)
-        return -EAGAIN;
+        return error_set(-EAGAIN, "%s: the client has not introduced itself yet", carrier->address);
     if (!is_gone(lanes)) {
         lane_reserve(&lanes->out->writer, 0); /* there is always room for this one */
         lane_commit(&lanes->out->writer, 0, 0, LANE_END);

@@ -112,6 +112,10 @@ static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t siz
     error = segment_attach(lanes->carrier.address, &hello->ticket, fd, &segment);
     if (error == 0)
         error = lanes_join(lanes, segment);
+    if (error == 0 && !segment_waits(segment->backing)) {
+        const uint8_t packet = LANES_ATTACHED;
+        (void)os_send_bytes(lanes->fd, &packet, sizeof packet, false); /* it may be gone */
+    }
     return error == -EBADMSG || error == -EPROTO ? refuse(lanes) : error;
 }
 
@@ -138,6 +142,9 @@ static int sort(struct lanes *lanes, const void *packet, size_t size, struct msg
     chappe_identity sender;
     switch (*(const uint8_t *)packet) {
     case LANES_BELL:
+        break;
+    case LANES_ATTACHED:
+        lanes->alone = false;
         break;
     case LANES_HELLO:
         return meet(lanes, packet, size, message);
@@ -172,6 +179,10 @@ int lanes_listen(struct lanes *lanes) {
         ssize_t got = os_receive(lanes->fd, &message, false);
         if (got == -EAGAIN)
             return 0;
+        if (got == -ECONNRESET && !lanes->reset) {
+            lanes->reset = true; /* told before the packets that are still here */
+            continue;
+        }
         if (got == -ENOMEM || got == -ENOBUFS)
             return error_of(-ENOMEM, "%s: receiving", lanes->carrier.address);
         if (got <= 0) {
@@ -181,6 +192,9 @@ int lanes_listen(struct lanes *lanes) {
         int error = sort(lanes, packet, (size_t)got, &message);
         if (error < 0)
             return error;
+        /* Descriptors are left to the kernel until their message is taken. */
+        if (lanes->arrivals.set_count > 0 && lanes_has_frame(lanes))
+            break;
     }
     return 0;
 }

@@ -82,9 +82,9 @@ struct carrier_functions {
     /* What the other side has not taken; `unread` counts whole messages left here. */
     void (*undelivered)(struct carrier *carrier, chappe_undelivered *ret_undelivered);
 
-    /* Memory for a body of `size` bytes, aligned for any type, where the next send() finds it
-     * in place if its letter's body is there. NULL: not now, use other memory. */
-    void *(*reserve)(struct carrier *carrier, size_t size);
+    /* A chunk of `size` bytes, aligned for any type, out of which the next send() takes its
+     * body in place. NULL: not now, use other memory. */
+    struct chunk *(*reserve)(struct carrier *carrier, size_t size);
 
     /* Half-close of the sending direction. */
     int (*finish)(struct carrier *carrier);

@@ -15,6 +15,10 @@ bool segment_travels(enum backing backing) {
     return backing != BACKING_ANONYMOUS && backing != BACKING_ZERO;
 }
 
+bool segment_waits(enum backing backing) {
+    return segment_travels(backing) && backing != BACKING_SYSV;
+}
+
 /* ---- homes ---- */
 
 struct backing_home *backing_home_create(struct domain *domain, int folder) {

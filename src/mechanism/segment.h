@@ -53,6 +53,9 @@ struct segment_ticket {
 
 /* Can the other side attach to one that is made after the processes parted? */
 bool segment_travels(enum backing backing);
+/* Is one kept while it is under way, though its maker has gone? A System V segment goes with
+ * the last process that is attached to it. */
+bool segment_waits(enum backing backing);
 
 /* Takes both, also on failure (NULL). */
 struct backing_home *backing_home_create(struct domain *domain, int folder);

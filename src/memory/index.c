@@ -1,135 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
  * The protocol of an index: see index.h. Every access to a shared word says what it orders. */
-#include "memory/index.h"
+#include "memory/index_words.h"
 
 #include <errno.h>
 
-#define LAP_SHIFT 33
-#define LAP_MASK (((uint64_t)1 << 31) - 1)
-#define ELDER ((uint64_t)1 << 32)
-#define AGAIN ((uint64_t)1 << 31)
-#define KEPT_MASK (~(uint64_t)0 << 31) /* what changes of state leave: lap, elder, again */
-#define STATE_SHIFT 28
-#define STATE_MASK 7
-#define HIGH_SHIFT 16 /* lane, claimed by, finished by */
-#define LOW_SHIFT 4   /* lane, if finished */
-#define NUMBER_MASK 4095
-#define PLACE_MASK 65535
-#define BODY_MASK (((uint64_t)1 << 28) - 1) /* lane and place */
-
-#define ORIGIN_LAP_MASK (((uint64_t)1 << 36) - 1)
-
-#define STRIDE 16 /* how far `next` may be behind; less than INDEX_SLOTS_LEAST */
-
-/* How a slot's word stands to a position of that slot. */
-enum age { OPEN, USED, PASSED };
-
-/* ---- words ---- */
-
-static shared64 *slot_of(const struct index *index, uint64_t position) {
-    return index->slots + (position & index->mask);
-}
-
-static shared64 *origin_of(const struct index *index, uint64_t position) {
-    return index->origins + (position & index->mask);
-}
-
-static uint64_t lap_of(const struct index *index, uint64_t position) {
-    return (position >> index->shift & LAP_MASK) << LAP_SHIFT;
-}
-
-/* How many laps a word is ahead of a position, modulo 2^31. */
-static uint64_t laps_ahead(const struct index *index, uint64_t word, uint64_t position) {
-    return ((word >> LAP_SHIFT) - (position >> index->shift)) & LAP_MASK;
-}
-
-static enum index_state state_of(uint64_t word) {
-    return (enum index_state)(word >> STATE_SHIFT & STATE_MASK);
-}
-
-static bool is_unfinished(uint64_t word) {
-    return state_of(word) == INDEX_PUBLISHED || state_of(word) == INDEX_CLAIMED;
-}
-
-static enum age age_of(const struct index *index, uint64_t word, uint64_t position) {
-    uint64_t ahead = laps_ahead(index, word, position);
-    if (ahead == 0)
-        return state_of(word) == INDEX_EMPTY ? OPEN : USED;
-    return ahead <= LAP_MASK / 2 ? PASSED : OPEN;
-}
-
-static uint64_t make_published(uint64_t kept, uint32_t lane, uint32_t place) {
-    return kept | (uint64_t)INDEX_PUBLISHED << STATE_SHIFT | (uint64_t)lane << HIGH_SHIFT | place;
-}
-
-static uint64_t make_claimed(const struct index *index, uint64_t word) {
-    return (word & (KEPT_MASK | PLACE_MASK)) | (uint64_t)INDEX_CLAIMED << STATE_SHIFT |
-           (uint64_t)index->who << HIGH_SHIFT;
-}
-
-static uint64_t make_finished(const struct index *index, uint64_t word, enum index_state state,
-                              uint32_t lane) {
-    return (word & KEPT_MASK) | (uint64_t)state << STATE_SHIFT |
-           (uint64_t)index->who << HIGH_SHIFT | (uint64_t)lane << LOW_SHIFT;
-}
-
-/* The position of a word that was found in the slot of a later one. */
-static uint64_t position_of(const struct index *index, uint64_t word, uint64_t later) {
-    return later - ((-laps_ahead(index, word, later) & LAP_MASK) << index->shift);
-}
-
-/* The position where the message was published whose word is at `position`. */
-static uint64_t find_origin(const struct index *index, uint64_t position, uint64_t word,
-                            uint64_t origin) {
-    if ((word & ELDER) == 0)
-        return position;
-    uint64_t laps = (position >> index->shift) + 1 - (origin >> STATE_SHIFT);
-    return position - ((laps & ORIGIN_LAP_MASK) << index->shift);
-}
-
-static void describe(const struct index *index, uint64_t position, uint64_t word,
-                     struct index_item *ret_item) {
-    /* Relaxed: who swapped in a word that hangs on its origin had seen that origin there, and
-     * our acquire of the word brings it. A newer one means that the word has changed. */
-    uint64_t origin = shared64_get(origin_of(index, position));
-    struct index_item item = {.position = position,
-                              .origin = find_origin(index, position, word, origin),
-                              .word = word,
-                              .state = state_of(word),
-                              .again = (word & AGAIN) != 0};
-    uint32_t high = (uint32_t)(word >> HIGH_SHIFT) & NUMBER_MASK;
-    item.who = item.lane = high;
-    if (item.state == INDEX_CLAIMED)
-        item.lane = (uint32_t)(origin >> HIGH_SHIFT) & NUMBER_MASK;
-    else if (item.state != INDEX_PUBLISHED)
-        item.lane = (uint32_t)(word >> LOW_SHIFT) & NUMBER_MASK;
-    else
-        item.who = 0;
-    if (is_unfinished(word))
-        item.place = (uint32_t)word & PLACE_MASK;
-    *ret_item = item;
-}
-
-static uint64_t origin_word(const struct index *index, uint64_t position, uint32_t lane,
-                            uint32_t place) {
-    return (((position >> index->shift) + 1) & ORIGIN_LAP_MASK) << STATE_SHIFT |
-           (uint64_t)lane << HIGH_SHIFT | place;
-}
-
-/* Writes the origin of a message that was published at `position`, unless it is there. Late,
- * it finds a newer one and leaves it. */
+/* Writes the origin of a message that was published at `position`, unless it is there. */
 static void save_origin(const struct index *index, uint64_t position, uint64_t word) {
-    shared64 *origin = origin_of(index, position);
-    uint64_t wanted = origin_word(index, position, 0, 0) | (word & BODY_MASK);
-    /* Relaxed: only a first guess for the swap. */
-    uint64_t found = shared64_get(origin);
+    shared64 *origin = word_origin_of(index, position);
+    uint64_t wanted = word_of_origin(index, position, 0, 0) | (word & WORD_BODY_MASK);
+    /* Acquire: if this is the origin of a later message, the look at the word sees that. */
+    uint64_t found = shared64_get_acquire(origin);
     while (found != wanted) {
-        uint64_t ahead = ((wanted >> STATE_SHIFT) - (found >> STATE_SHIFT)) & ORIGIN_LAP_MASK;
-        if (ahead == 0 || ahead > ORIGIN_LAP_MASK / 2)
+        /* Relaxed: the message's own swap, which follows, fails if this was too early. An
+         * origin that is replaced never comes back, so neither does a late swap succeed. */
+        if (shared64_get(word_slot_of(index, position)) != word)
             return;
-        /* Acquire and release: whoever sees the swap of the message's word that follows sees
-         * this. */
+        /* Release: whoever sees the swap of the word that follows sees this. */
         if (shared64_swap_if(origin, &found, wanted))
             return;
     }
@@ -146,9 +33,9 @@ static uint64_t raise_first(const struct index *index) {
         at = next - index->mask - 1; /* the slots of all before it are in later laps */
     for (;; at++) {
         /* Acquire: pairs with every swap of the word. */
-        word = shared64_get_acquire(slot_of(index, at));
-        enum age age = age_of(index, word, at);
-        if (age == OPEN || (age == USED && is_unfinished(word)))
+        word = shared64_get_acquire(word_slot_of(index, at));
+        enum word_age age = word_age_of(index, word, at);
+        if (age == WORD_OPEN || (age == WORD_USED && word_is_unfinished(word)))
             break;
     }
     while (first < at) {
@@ -162,7 +49,7 @@ static uint64_t raise_first(const struct index *index) {
 static void raise_next(const struct index *index, uint64_t tail) {
     /* Relaxed: only a first guess for the swap. */
     uint64_t next = shared64_get(&index->words->next);
-    while (next + STRIDE <= tail) {
+    while (next + INDEX_STRIDE <= tail) {
         /* Acquire and release: who reads it knows the slots below as we do. */
         if (shared64_swap_if(&index->words->next, &next, tail))
             return;
@@ -202,15 +89,15 @@ static uint64_t find_tail(struct index *index, uint64_t *ret_word) {
     for (;;) {
         /* Acquire: pairs with every swap of the word; a finished message's receiver was done
          * with its body before. */
-        uint64_t word = shared64_get_acquire(slot_of(index, at));
-        enum age age = age_of(index, word, at);
-        if (age == OPEN) {
+        uint64_t word = shared64_get_acquire(word_slot_of(index, at));
+        enum word_age age = word_age_of(index, word, at);
+        if (age == WORD_OPEN) {
             *ret_word = word;
             index->tail = at;
             return at;
         }
         at++;
-        if (age == PASSED) {
+        if (age == WORD_PASSED) {
             next = shared64_get_acquire(&index->words->next);
             at = next > at ? next : at;
         }
@@ -219,11 +106,12 @@ static uint64_t find_tail(struct index *index, uint64_t *ret_word) {
 
 /* Brings an unfinished message, in its slot, into the lap of the position `at`. */
 static void carry(const struct index *index, uint64_t at, uint64_t word) {
-    if ((word & ELDER) == 0 && state_of(word) == INDEX_PUBLISHED)
-        save_origin(index, position_of(index, word, at), word);
-    uint64_t carried = (word & ~(LAP_MASK << LAP_SHIFT)) | lap_of(index, at) | ELDER;
+    if ((word & WORD_ELDER) == 0 && word_state_of(word) == INDEX_PUBLISHED)
+        save_origin(index, word_position_of(index, word, at), word);
+    uint64_t carried =
+        (word & ~(WORD_LAP_MASK << WORD_LAP_SHIFT)) | word_lap_of(index, at) | WORD_ELDER;
     /* Release: the origin is there before. If it fails, the next look tells why. */
-    shared64_swap_if(slot_of(index, at), &word, carried);
+    shared64_swap_if(word_slot_of(index, at), &word, carried);
 }
 
 /* Is there room for one more message at the tail `at`? */
@@ -239,9 +127,9 @@ static bool has_room(struct index *index, uint64_t at) {
         return true;
     for (uint64_t position = first; position < at && unfinished < capacity; position++) {
         /* Acquire: as in find_tail(). */
-        uint64_t word = shared64_get_acquire(slot_of(index, position));
-        enum age age = age_of(index, word, position);
-        unfinished += age == OPEN || (age == USED && is_unfinished(word));
+        uint64_t word = shared64_get_acquire(word_slot_of(index, position));
+        enum word_age age = word_age_of(index, word, position);
+        unfinished += age == WORD_OPEN || (age == WORD_USED && word_is_unfinished(word));
     }
     /* Below `at` they can only become fewer; each position from here on adds one at most. */
     index->limit = unfinished < capacity ? at + capacity - unfinished : 0;
@@ -250,7 +138,7 @@ static bool has_room(struct index *index, uint64_t at) {
 
 static void tell_outcome(const struct index *index, uint64_t at, uint64_t word) {
     struct index_item item;
-    describe(index, position_of(index, word, at), word, &item);
+    word_describe(index, word_position_of(index, word, at), word, &item);
     index->tell(index->tell_context, &item);
 }
 
@@ -260,26 +148,26 @@ static bool undo_late(const struct index *index, uint64_t at, uint64_t word, uin
     /* Relaxed, both: after a sleep of 2^31 laps nothing is still under way. If we only slept
      * after the swap, the slot is used again, and its word is another. */
     return shared64_get(&index->words->next) > at + index->mask + 1 &&
-           shared64_swap_if(slot_of(index, at), &word, old);
+           shared64_swap_if(word_slot_of(index, at), &word, old);
 }
 
 int index_publish(struct index *index, uint32_t place, uint64_t *ret_position) {
     for (;;) {
         uint64_t word, at = find_tail(index, &word);
-        if (!has_room(index, at) || (is_unfinished(word) && index->in_order))
+        if (!has_room(index, at) || (word_is_unfinished(word) && index->in_order))
             return -EAGAIN;
-        if (is_unfinished(word)) {
+        if (word_is_unfinished(word)) {
             carry(index, at, word);
             continue;
         }
-        if (index->tell != NULL && state_of(word) != INDEX_EMPTY)
+        if (index->tell != NULL && word_state_of(word) != INDEX_EMPTY)
             tell_outcome(index, at, word);
         raise_next(index, at);
-        uint64_t published = make_published(lap_of(index, at), index->who, place);
+        uint64_t published = word_make_published(word_lap_of(index, at), index->who, place);
         /* Release: the body is there before. Here the message begins to exist. */
-        if (!shared64_swap_if(slot_of(index, at), &word, published) ||
+        if (!shared64_swap_if(word_slot_of(index, at), &word, published) ||
             undo_late(index, at, published,
-                      make_finished(index, published, INDEX_WITHDRAWN, index->who)))
+                      word_make_finished(index, published, INDEX_WITHDRAWN, index->who)))
             continue;
         index->tail = at + 1;
         *ret_position = at;
@@ -289,39 +177,39 @@ int index_publish(struct index *index, uint32_t place, uint64_t *ret_position) {
 
 /* Is this word that of the message published at `position`? */
 static bool stands_for(const struct index *index, uint64_t word, uint64_t position) {
-    if (state_of(word) == INDEX_EMPTY)
+    if (word_state_of(word) == INDEX_EMPTY)
         return false;
-    if ((word & ELDER) == 0)
-        return word >> LAP_SHIFT == lap_of(index, position) >> LAP_SHIFT;
-    /* Relaxed: as in describe(). */
-    uint64_t origin = shared64_get(origin_of(index, position));
-    return origin >> STATE_SHIFT == origin_word(index, position, 0, 0) >> STATE_SHIFT;
+    if ((word & WORD_ELDER) == 0)
+        return word >> WORD_LAP_SHIFT == word_lap_of(index, position) >> WORD_LAP_SHIFT;
+    /* Relaxed: as in word_describe(). */
+    uint64_t origin = shared64_get(word_origin_of(index, position));
+    return origin >> WORD_STATE_SHIFT == word_of_origin(index, position, 0, 0) >> WORD_STATE_SHIFT;
 }
 
 int index_outcome(const struct index *index, uint64_t position, struct index_item *ret_item) {
     /* Acquire: who finished it was done with its body. */
-    uint64_t word = shared64_get_acquire(slot_of(index, position));
+    uint64_t word = shared64_get_acquire(word_slot_of(index, position));
     if (!stands_for(index, word, position))
         return -ESTALE;
-    uint64_t laps = laps_ahead(index, word, position); /* that it was carried on */
-    describe(index, position + (laps << index->shift), word, ret_item);
+    uint64_t laps = word_laps_ahead(index, word, position); /* that it was carried on */
+    word_describe(index, position + (laps << index->shift), word, ret_item);
     return 0;
 }
 
 int index_withdraw(struct index *index, uint64_t position, uint32_t place) {
     /* Acquire: as in index_outcome(). */
-    uint64_t word = shared64_get_acquire(slot_of(index, position));
+    uint64_t word = shared64_get_acquire(word_slot_of(index, position));
     for (;;) {
         if (!stands_for(index, word, position))
             return -ESTALE;
-        if (state_of(word) == INDEX_CLAIMED)
+        if (word_state_of(word) == INDEX_CLAIMED)
             return -EBUSY;
-        if (state_of(word) != INDEX_PUBLISHED ||
-            (word & BODY_MASK) != ((uint64_t)index->who << HIGH_SHIFT | place))
+        if (word_state_of(word) != INDEX_PUBLISHED ||
+            (word & WORD_BODY_MASK) != ((uint64_t)index->who << WORD_HIGH_SHIFT | place))
             return -EALREADY;
         /* It fails if it was claimed, finished or carried: look again. */
-        if (shared64_swap_if(slot_of(index, position), &word,
-                             make_finished(index, word, INDEX_WITHDRAWN, index->who)))
+        if (shared64_swap_if(word_slot_of(index, position), &word,
+                             word_make_finished(index, word, INDEX_WITHDRAWN, index->who)))
             return 0;
     }
 }
@@ -336,16 +224,16 @@ static int look(struct index *index, uint64_t from, bool all, index_rank *rank, 
     index->cursor = from;
     for (uint64_t at = from;; at++) {
         /* Acquire: the body is read after it. Pairs with index_publish(). */
-        uint64_t word = shared64_get_acquire(slot_of(index, at));
-        enum age age = age_of(index, word, at);
-        if (age == OPEN)
+        uint64_t word = shared64_get_acquire(word_slot_of(index, at));
+        enum word_age age = word_age_of(index, word, at);
+        if (age == WORD_OPEN)
             return best >= 0;
-        if (age == PASSED && !all)
+        if (age == WORD_PASSED && !all)
             return -1;
         struct index_item item;
         int wanted = -1;
-        if (age == USED && state_of(word) == INDEX_PUBLISHED) {
-            describe(index, at, word, &item);
+        if (age == WORD_USED && word_state_of(word) == INDEX_PUBLISHED) {
+            word_describe(index, at, word, &item);
             wanted = rank == NULL ? 0 : rank(context, &item);
         }
         if (wanted < 0) {
@@ -382,11 +270,11 @@ void index_look_again(struct index *index) {
 }
 
 int index_claim(struct index *index, struct index_item *item) {
-    uint64_t word = item->word, claimed = make_claimed(index, word);
-    if ((word & ELDER) == 0)
+    uint64_t word = item->word, claimed = word_make_claimed(index, word);
+    if ((word & WORD_ELDER) == 0)
         save_origin(index, item->position, word);
     /* Release: the origin is there before. Acquire: the body is read after. */
-    if (!shared64_swap_if(slot_of(index, item->position), &word, claimed))
+    if (!shared64_swap_if(word_slot_of(index, item->position), &word, claimed))
         return -EAGAIN;
     /* Relaxed: `first` stays below what is unfinished. If not, the laps came round. */
     if (shared64_get(&index->words->first) > item->position &&
@@ -399,9 +287,9 @@ int index_claim(struct index *index, struct index_item *item) {
 }
 
 int index_settle(struct index *index, const struct index_item *item, enum index_state state) {
-    uint64_t word = item->word, finished = make_finished(index, word, state, item->lane);
+    uint64_t word = item->word, finished = word_make_finished(index, word, state, item->lane);
     /* Release: what was read of the body was read before. */
-    if (!shared64_swap_if(slot_of(index, item->position), &word, finished))
+    if (!shared64_swap_if(word_slot_of(index, item->position), &word, finished))
         return -EAGAIN;
     /* Relaxed: `first` may have passed it by now, or else the laps came round. */
     if (shared64_get(&index->words->first) > item->position &&
@@ -413,10 +301,11 @@ int index_settle(struct index *index, const struct index_item *item, enum index_
 /* Is this word still that claim? It may have been carried since. */
 static bool is_claim(const struct index *index, uint64_t word, const struct index_item *claim) {
     /* Relaxed: a claim's origin was there before the claim. */
-    uint64_t origin = shared64_get(origin_of(index, claim->origin));
-    return state_of(word) == INDEX_CLAIMED && (word >> HIGH_SHIFT & NUMBER_MASK) == claim->who &&
-           ((word & AGAIN) != 0) == claim->again &&
-           origin == origin_word(index, claim->origin, claim->lane, claim->place);
+    uint64_t origin = shared64_get(word_origin_of(index, claim->origin));
+    return word_state_of(word) == INDEX_CLAIMED &&
+           (word >> WORD_HIGH_SHIFT & WORD_NUMBER_MASK) == claim->who &&
+           ((word & WORD_AGAIN) != 0) == claim->again &&
+           origin == word_of_origin(index, claim->origin, claim->lane, claim->place);
 }
 
 /* Counts what was given back, so that receivers look behind their cursors. */
@@ -428,14 +317,14 @@ static void tell_returned(const struct index *index) {
 /* Ends a claim, or -ESTALE: finished, or with INDEX_PUBLISHED given back. */
 static int end_claim(const struct index *index, const struct index_item *claim,
                      enum index_state state) {
-    shared64 *slot = slot_of(index, claim->origin);
+    shared64 *slot = word_slot_of(index, claim->origin);
     /* Acquire: only for the swap below; carrying may have changed it. */
     uint64_t word = shared64_get_acquire(slot);
     while (is_claim(index, word, claim)) {
-        uint64_t kept = word & (LAP_MASK << LAP_SHIFT | ELDER);
+        uint64_t kept = word & (WORD_LAP_MASK << WORD_LAP_SHIFT | WORD_ELDER);
         uint64_t ended = state == INDEX_PUBLISHED
-                             ? make_published(kept | AGAIN, claim->lane, claim->place)
-                             : make_finished(index, word, state, claim->lane);
+                             ? word_make_published(kept | WORD_AGAIN, claim->lane, claim->place)
+                             : word_make_finished(index, word, state, claim->lane);
         /* Release: who reads it knows that the claimer is done with the body. */
         if (shared64_swap_if(slot, &word, ended)) {
             if (state == INDEX_PUBLISHED)
@@ -474,14 +363,13 @@ uint64_t index_take_back(struct index *index, uint32_t who) {
 int index_read(const struct index *index, uint64_t position, struct index_item *ret_item) {
     for (;;) {
         /* Acquire: as in look(). */
-        uint64_t word = shared64_get_acquire(slot_of(index, position));
-        enum age age = age_of(index, word, position);
-        if (age != USED)
-            return age == OPEN ? 0 : -ESTALE;
-        describe(index, position, word, ret_item);
+        uint64_t word = shared64_get_acquire(word_slot_of(index, position));
+        enum word_age age = word_age_of(index, word, position);
+        if (age != WORD_USED)
+            return age == WORD_OPEN ? 0 : -ESTALE;
+        word_describe(index, position, word, ret_item);
         /* An origin belongs to its word only if that is still there. */
-        bool has_origin = (word & ELDER) != 0 || state_of(word) == INDEX_CLAIMED;
-        if (!has_origin || index_is_still(index, ret_item))
+        if (!word_has_origin(word) || index_is_still(index, ret_item))
             return 1;
     }
 }
@@ -489,7 +377,7 @@ int index_read(const struct index *index, uint64_t position, struct index_item *
 bool index_is_still(const struct index *index, const struct index_item *item) {
     /* All reads before are done before this one. */
     shared_fence();
-    return shared64_get(slot_of(index, item->position)) == item->word;
+    return shared64_get(word_slot_of(index, item->position)) == item->word;
 }
 
 uint64_t index_settle_below(struct index *index, uint64_t position, enum index_state state) {
@@ -525,7 +413,7 @@ void index_measure(const struct index *index, struct index_figures *ret_figures)
     while (index_walk(index, &figures.tail, &item) == 1) {
         figures.waiting += item.state == INDEX_PUBLISHED;
         figures.held += item.state == INDEX_CLAIMED;
-        if (is_unfinished(item.word) && item.origin < figures.oldest)
+        if (word_is_unfinished(item.word) && item.origin < figures.oldest)
             figures.oldest = item.origin;
     }
     if (figures.oldest == UINT64_MAX)

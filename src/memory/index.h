@@ -107,6 +107,11 @@
 #define INDEX_SLOTS_LEAST 64
 #define INDEX_SLOTS_MOST (1u << 24)
 
+/* How far `next` may be behind, less than there are slots. Tests with few slots make it 1. */
+#ifndef INDEX_STRIDE
+#define INDEX_STRIDE 16
+#endif
+
 enum index_state {
     INDEX_EMPTY = 0,
     INDEX_PUBLISHED = 1,
