@@ -99,6 +99,28 @@ static inline void shared_read(void *to, const void *from, size_t size) {
     memcpy(to, from, size);
 }
 
+/* shared_write() where most bodies are small: a few moves, no call. Two moves that overlap
+ * cover every size between once and twice theirs. */
+static inline void shared_write_small(void *to, const void *from, size_t size) {
+    char *end_to = (char *)to + size;
+    const char *end_from = (const char *)from + size;
+    if (size > 64) {
+        memcpy(to, from, size);
+    } else if (size > 32) {
+        memcpy(to, from, 32);
+        memcpy(end_to - 32, end_from - 32, 32);
+    } else if (size > 16) {
+        memcpy(to, from, 16);
+        memcpy(end_to - 16, end_from - 16, 16);
+    } else if (size >= 8) {
+        memcpy(to, from, 8);
+        memcpy(end_to - 8, end_from - 8, 8);
+    } else {
+        for (size_t i = 0; i < size; i++)
+            ((char *)to)[i] = ((const char *)from)[i];
+    }
+}
+
 /* ---- hints to the processor: they change no result ---- */
 
 /* Between two looks at a word that another processor writes. */

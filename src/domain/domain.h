@@ -83,7 +83,8 @@ struct domain_wish {
     size_t size; /* of the body, which begins 256 bytes into the file, as zeros */
     mode_t mode; /* 0: 0600 */
     bool stays;  /* until domain_object_destroy(); else it goes with its owner */
-    /* Fills in the body before anybody can see it. NULL: it stays zero. Called at most once. */
+    /* Fills in the body before anybody can see it. NULL: it stays zero. It may be called again,
+     * for another file, if the first one got no name. */
     void (*fill)(void *context, void *body, size_t size);
     void *context;
 };

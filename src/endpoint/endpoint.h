@@ -59,20 +59,26 @@ struct chappe_endpoint {
 int endpoint_enter_slowly(chappe_endpoint *endpoint);
 int endpoint_refuse_deadline(chappe_deadline deadline);
 
-/* Every public call begins with this: is the handle there, and this process's to use? */
-static inline int endpoint_enter(chappe_endpoint *endpoint) {
+/* Is the handle known to be this process's? */
+static inline bool endpoint_is_entered(const chappe_endpoint *endpoint) {
     /* Acquire: pairs with the release of the page in os_process_mark(). Relaxed: the mark
      * orders nothing, it is only compared. */
     _Atomic(uint64_t) *page = atomic_load_explicit(&os_mark_page, memory_order_acquire);
-    if (endpoint != NULL && page != NULL && endpoint->mark != 0 &&
-        endpoint->mark == atomic_load_explicit(page, memory_order_relaxed))
-        return 0;
-    return endpoint_enter_slowly(endpoint);
+    return page != NULL && endpoint->mark != 0 &&
+           endpoint->mark == atomic_load_explicit(page, memory_order_relaxed);
+}
+
+/* Every public call begins with this: is the handle there, and this process's to use? */
+static inline int endpoint_enter(chappe_endpoint *endpoint) {
+    return endpoint != NULL && endpoint_is_entered(endpoint) ? 0 : endpoint_enter_slowly(endpoint);
+}
+
+static inline bool is_deadline(chappe_deadline deadline) {
+    return deadline == CHAPPE_NOW || deadline >= 1000000000;
 }
 
 static inline int endpoint_check_deadline(chappe_deadline deadline) {
-    return deadline == CHAPPE_NOW || deadline >= 1000000000 ? 0
-                                                            : endpoint_refuse_deadline(deadline);
+    return is_deadline(deadline) ? 0 : endpoint_refuse_deadline(deadline);
 }
 /* Has the deadline passed, in a loop that got something each round but nothing of use? Looks
  * at the clock in some rounds only. */

@@ -125,7 +125,7 @@ static void leave_endpoint(const struct message *message) {
 }
 
 void chappe_release(chappe_message *message) {
-    if (message == NULL)
+    if (message == NULL || message_release_quickly((struct message *)message))
         return;
     leave_endpoint(inside(message));
     message_release((struct message *)message);

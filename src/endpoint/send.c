@@ -243,11 +243,36 @@ int send_letter(chappe_endpoint *endpoint, const void *bytes, size_t size,
     return error;
 }
 
-int chappe_send(chappe_endpoint *endpoint, const void *bytes, size_t size,
-                const chappe_settings *settings, chappe_deadline deadline) {
+/* The quick way of a plain message: 1; 0: it has to go the long way. */
+static inline int send_quickly(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                               chappe_deadline deadline) {
+    struct carrier *carrier = endpoint->carrier;
+    bool wake;
+    if (carrier->quick.writer == NULL || bytes == NULL || endpoint->reserved != NULL ||
+        endpoint->pollable.armed || !endpoint_is_entered(endpoint) || !is_deadline(deadline) ||
+        !quick_send(&carrier->quick, bytes, size, &wake))
+        return 0;
+    if (wake)
+        carrier->functions->wake(carrier);
+    endpoint->numbers.sent++;
+    endpoint->numbers.sent_bytes += size;
+    return 1;
+}
+
+/* Not inlined: it would cost the quick way its registers. */
+__attribute__((noinline)) static int send_slowly(chappe_endpoint *endpoint, const void *bytes,
+                                                 size_t size, const chappe_settings *settings,
+                                                 chappe_deadline deadline) {
     if (endpoint != NULL && endpoint->reserved != NULL)
         return send_busy(endpoint);
     return send_letter(endpoint, bytes, size, settings, 0, deadline);
+}
+
+int chappe_send(chappe_endpoint *endpoint, const void *bytes, size_t size,
+                const chappe_settings *settings, chappe_deadline deadline) {
+    if (endpoint != NULL && settings == NULL && send_quickly(endpoint, bytes, size, deadline))
+        return 0;
+    return send_slowly(endpoint, bytes, size, settings, deadline);
 }
 
 int chappe_reply(chappe_endpoint *endpoint, const chappe_token *token, const void *bytes,

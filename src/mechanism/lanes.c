@@ -145,6 +145,29 @@ int lanes_pair(const struct opening *a, const struct opening *b, const struct la
     return 0;
 }
 
+/* ---- the quick way ---- */
+
+void lanes_settle_quick(struct lanes *lanes) {
+    struct carrier *carrier = &lanes->carrier;
+    const struct terms *terms = &carrier->terms;
+    bool usual = lanes->control != NULL && lanes->registered && terms->frame->has_envelope &&
+                 !terms->checksum && terms->limit >= QUICK_MOST && !lanes->broken;
+    bool sends = usual && carrier->sends && !lanes->alone && !lanes->hung_up &&
+                 !held_is_full(carrier->held) && lanes->starved == 0;
+    carrier->quick = (struct quick){0};
+    if (sends && lanes->out != NULL) {
+        carrier->quick.writer = &lanes->out->writer;
+        carrier->quick.sleeper = &lanes_other(lanes)->arrivals;
+    }
+    if (usual && !lanes->armed && !lanes->ended && carrier->postponed == 0)
+        lanes_open_quick_reading(lanes);
+}
+
+static void lanes_wake_reader(struct carrier *carrier) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    lanes_wake(lanes, &lanes_other(lanes)->arrivals);
+}
+
 /* ---- waiting ---- */
 
 /* Announces a sleep on the words that matter. Whoever changes something then rings. */
@@ -161,6 +184,7 @@ static void arm(struct lanes *lanes, bool for_room) {
     }
     shared_fence(); /* against wakers that fence, and our own part of the barrier */
     lanes->armed = true;
+    lanes->carrier.quick.reader = NULL;
 }
 
 void lanes_disarm(struct lanes *lanes) {
@@ -209,6 +233,8 @@ const struct carrier_functions lanes_functions = {
     .send = lanes_send,
     .send_plain = lanes_send_plain,
     .reserve = lanes_reserve,
+    .wake = lanes_wake_reader,
+    .settle = lanes_settle_reading,
     .receive = lanes_receive,
     .take = lanes_take,
     .interest = lanes_interest,

@@ -152,6 +152,8 @@ int lanes_join(struct lanes *lanes, struct segment *segment);
 
 /* No sleep: the other side need not ring. */
 void lanes_disarm(struct lanes *lanes);
+/* Opens or closes the quick way, as what is on now allows. */
+void lanes_settle_quick(struct lanes *lanes);
 
 static inline struct lanes_side *lanes_own(const struct lanes *lanes) {
     return &lanes->control->sides[lanes->side];
@@ -201,6 +203,8 @@ bool lanes_has_frame(const struct lanes *lanes);
 bool lanes_is_ready(const struct lanes *lanes);
 int lanes_open_inlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
                      void *ring, size_t size);
+void lanes_settle_reading(struct carrier *carrier);
+void lanes_open_quick_reading(struct lanes *lanes);
 /* The carrier goes; messages may stay. `told`: what was read is to be told to the writer. */
 void lanes_leave_inlet(struct lanes *lanes, bool told);
 

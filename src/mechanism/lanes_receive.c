@@ -108,6 +108,8 @@ static void close_region(struct inlet *inlet) {
     struct chunk *chunk = inlet->chunk;
     if (chunk == NULL)
         return;
+    if (inlet->lanes != NULL)
+        inlet->lanes->carrier.quick.reader = NULL;
     inlet->newest->end = inlet->reader.position;
     inlet->chunk = NULL;
     chunk_release(chunk); /* last: the inlet may go with it */
@@ -122,6 +124,8 @@ static void settle(struct inlet *inlet) {
         if (inlet->reader.freed == position)
             return;
         inlet->start = position;
+        if (inlet->lanes != NULL && inlet->lanes->carrier.quick.reader != NULL)
+            lanes_open_quick_reading(inlet->lanes);
         lane_free(&inlet->reader, position);
     } else if (shared64_get(&inlet->reader.words->taken) != position) {
         lane_tell_taken(&inlet->reader);
@@ -129,6 +133,21 @@ static void settle(struct inlet *inlet) {
         return;
     }
     wake_writer(inlet);
+}
+
+void lanes_settle_reading(struct carrier *carrier) {
+    settle(((struct lanes *)carrier)->in);
+}
+
+/* Frames go the quick way up to the one that fills the region. */
+void lanes_open_quick_reading(struct lanes *lanes) {
+    struct inlet *inlet = lanes->in;
+    if (inlet == NULL || inlet->chunk == NULL ||
+        lanes->carrier.terms.limit < inlet->reader.size * 8)
+        return;
+    lanes->carrier.quick.reader = &inlet->reader;
+    lanes->carrier.quick.chunk = inlet->chunk;
+    lanes->carrier.quick.end = inlet->start + inlet->reader.size / REGIONS_PER_RING;
 }
 
 /* ---- inlets ---- */
@@ -149,6 +168,7 @@ void lanes_leave_inlet(struct lanes *lanes, bool told) {
     struct inlet *inlet = lanes->in;
     if (inlet == NULL)
         return;
+    lanes->carrier.quick.reader = NULL;
     lanes->in = NULL;
     if (told)
         settle(inlet);
@@ -380,9 +400,8 @@ int lanes_take(struct carrier *carrier, struct message **ret_messages, size_t co
         taken++;
     if (lanes->in != NULL && !lane_is_ready(&lanes->in->reader))
         settle(lanes->in);
-    if (got < 0 && taken == 0)
-        return got;
-    if (got < 0)
+    if (got < 0 && taken > 0)
         carrier_postpone(carrier, got);
-    return (int)taken;
+    lanes_settle_quick(lanes);
+    return got < 0 && taken == 0 ? got : (int)taken;
 }

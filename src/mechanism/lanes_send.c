@@ -331,8 +331,8 @@ static int check_size(const struct lanes *lanes, const struct letter *letter) {
                      most - ENVELOPE_HEAD_MAX);
 }
 
-int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
-    struct lanes *lanes = (struct lanes *)carrier;
+static int send_one(struct lanes *lanes, const struct letter *letter, enum send_mode mode) {
+    struct carrier *carrier = &lanes->carrier;
     int error = 0;
     if (lanes->out == NULL || lanes->alone) {
         /* The hello, or the answer to it, may have come meanwhile. */
@@ -352,6 +352,13 @@ int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_m
         return error;
     int sent = as_file ? send_as_file(lanes, letter, mode) : send_frame(lanes, letter);
     return sent == -EAGAIN && mode == SEND_KEEP ? hold(lanes, letter) : sent;
+}
+
+int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
+    struct lanes *lanes = (struct lanes *)carrier;
+    int sent = send_one(lanes, letter, mode);
+    lanes_settle_quick(lanes);
+    return sent;
 }
 
 int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t count,
@@ -420,6 +427,7 @@ int lanes_finish(struct carrier *carrier) {
         lanes_wake(lanes, &lanes_other(lanes)->arrivals);
     }
     carrier->sends = false;
+    lanes_settle_quick(lanes);
     return 0;
 }
 

@@ -187,6 +187,7 @@ int lanes_listen(struct lanes *lanes) {
             return error_of(-ENOMEM, "%s: receiving", lanes->carrier.address);
         if (got <= 0) {
             lanes->hung_up = true;
+            lanes->carrier.quick.writer = NULL;
             return 0;
         }
         int error = sort(lanes, packet, (size_t)got, &message);

@@ -11,6 +11,7 @@
 #include <chappe/chappe.h>
 
 #include "base/log.h"
+#include "mechanism/quick.h"
 #include "memory/waiting.h"
 #include "message/address.h"
 #include "message/frame.h"
@@ -86,6 +87,11 @@ struct carrier_functions {
      * body in place. NULL: not now, use other memory. */
     struct chunk *(*reserve)(struct carrier *carrier, size_t size);
 
+    /* With a bell, for what went the quick way: wakes the other side; tells it that the lane
+     * was read empty. */
+    void (*wake)(struct carrier *carrier);
+    void (*settle)(struct carrier *carrier);
+
     /* Half-close of the sending direction. */
     int (*finish)(struct carrier *carrier);
 
@@ -114,7 +120,8 @@ struct carrier {
     /* Not NULL: a carrier with a bell. Messages come without the kernel's knowledge, so
      * receive() is only a look, which is worth repeating this often before a wait. */
     struct waiting_spin *spin;
-    int postponed; /* an error that is to be told by the next take(), and its sentence */
+    struct quick quick; /* all NULL: there is only the long way */
+    int postponed;      /* an error that is to be told by the next take(), and its sentence */
     char *postponed_text;
     uint64_t descriptors_closed;
     uint64_t strangers_refused; /* messages without a connection: wrong uid */

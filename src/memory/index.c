@@ -240,6 +240,9 @@ static int look(struct index *index, uint64_t from, bool all, index_rank *rank, 
             index->cursor += best < 0 && index->cursor == at;
             continue;
         }
+        /* An elder stands behind what is younger: as long as one waits, no quick look will do. */
+        if (item.origin != at)
+            index->finds = 0;
         if (best < 0 || wanted < best || (wanted == best && item.origin < ret_item->origin)) {
             best = wanted;
             *ret_item = item;

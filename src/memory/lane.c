@@ -6,8 +6,6 @@
 #include <errno.h>
 
 #define WORD 8
-#define META_SHIFT 32
-#define KIND_SHIFT 56
 #define KIND_MASK 15
 
 void lane_writer_start(struct lane_writer *writer, struct lane_words *words, void *ring,
@@ -23,8 +21,7 @@ void lane_reader_start(struct lane_reader *reader, struct lane_words *words, voi
 
 /* ---- the writer ---- */
 
-/* Stores the header of a frame: here it begins to exist. */
-static void put_header(struct lane_writer *writer, uint64_t header) {
+void lane_put_header(struct lane_writer *writer, uint64_t header) {
     shared64 *at = writer->ring + writer->offset;
     if (!writer->batch) {
         /* Release: body, metadata and the zero behind the frame are there before its header.
@@ -58,7 +55,8 @@ static void zero_behind(struct lane_writer *writer, uint64_t words) {
 static void pad(struct lane_writer *writer) {
     uint64_t rest = writer->size - writer->offset;
     zero_behind(writer, rest);
-    put_header(writer, LANE_COMMITTED | (uint64_t)LANE_PAD << KIND_SHIFT | (rest - 1) * WORD);
+    lane_put_header(writer,
+                    LANE_COMMITTED | (uint64_t)LANE_PAD << LANE_KIND_SHIFT | (rest - 1) * WORD);
     move_on(writer, rest);
 }
 
@@ -93,16 +91,9 @@ void *lane_reserve_aligned(struct lane_writer *writer, uint64_t size) {
     if ((uintptr_t)room % 16 == 0)
         return room;
     zero_behind(writer, 1);
-    put_header(writer, LANE_COMMITTED | (uint64_t)LANE_PAD << KIND_SHIFT);
+    lane_put_header(writer, LANE_COMMITTED | (uint64_t)LANE_PAD << LANE_KIND_SHIFT);
     move_on(writer, 1);
     return writer->ring + writer->offset + 1;
-}
-
-void lane_commit(struct lane_writer *writer, uint64_t size, uint64_t meta, enum lane_kind kind) {
-    uint64_t words = lane_frame_words(size, meta);
-    zero_behind(writer, words);
-    put_header(writer, LANE_COMMITTED | (uint64_t)kind << KIND_SHIFT | meta << META_SHIFT | size);
-    move_on(writer, words);
 }
 
 void lane_begin_batch(struct lane_writer *writer) {
@@ -136,10 +127,10 @@ void lane_advance(struct lane_writer *writer, uint64_t bytes) {
 /* A lap is `size` words, pads included: so a position tells where its word lies. */
 static uint64_t frame_at(const shared64 *ring, uint64_t size, uint64_t position,
                          uint64_t *ret_header) {
-    /* Acquire: pairs with put_header(); a resumed lane is read on from here. */
+    /* Acquire: pairs with lane_put_header(); a resumed lane is read on from here. */
     uint64_t header = shared64_get_acquire(ring + position % size);
     *ret_header = header;
-    return lane_frame_words((uint32_t)header, header >> META_SHIFT & LANE_META_MOST);
+    return lane_frame_words((uint32_t)header, header >> LANE_META_SHIFT & LANE_META_MOST);
 }
 
 uint64_t lane_count_unread(const struct lane_writer *writer, bool *ret_exact) {
@@ -147,7 +138,7 @@ uint64_t lane_count_unread(const struct lane_writer *writer, bool *ret_exact) {
     uint64_t taken = shared64_get_acquire(&writer->words->taken), count = 0, header;
     for (uint64_t at = taken; at < writer->position;) {
         at += frame_at(writer->ring, writer->size, at, &header);
-        count += (header >> KIND_SHIFT & KIND_MASK) == LANE_MESSAGE;
+        count += (header >> LANE_KIND_SHIFT & KIND_MASK) == LANE_MESSAGE;
     }
     *ret_exact = shared64_get_acquire(&writer->words->taken) == taken;
     return count;
@@ -164,7 +155,8 @@ static void skip_announced(struct lane_writer *writer, uint64_t header) {
         return;
     }
     zero_behind(writer, words);
-    put_header(writer, LANE_COMMITTED | (uint64_t)LANE_PAD << KIND_SHIFT | (words - 1) * WORD);
+    lane_put_header(writer,
+                    LANE_COMMITTED | (uint64_t)LANE_PAD << LANE_KIND_SHIFT | (words - 1) * WORD);
     move_on(writer, words);
 }
 
@@ -200,7 +192,7 @@ void lane_reader_resume(struct lane_reader *reader, struct lane_words *words, vo
 
 static bool read_header(const struct lane_reader *reader, uint64_t header,
                         struct lane_frame *ret_frame) {
-    uint64_t size = (uint32_t)header, meta = header >> META_SHIFT & LANE_META_MOST;
+    uint64_t size = (uint32_t)header, meta = header >> LANE_META_SHIFT & LANE_META_MOST;
     uint64_t words = lane_frame_words(size, meta);
     /* A frame ends in its lap, and never further than the writer was allowed to write. */
     if (words > reader->size - reader->offset ||
@@ -209,7 +201,7 @@ static bool read_header(const struct lane_reader *reader, uint64_t header,
     *ret_frame = (struct lane_frame){.body = reader->ring + reader->offset + 1,
                                      .size = size,
                                      .meta = meta,
-                                     .kind = header >> KIND_SHIFT & KIND_MASK,
+                                     .kind = header >> LANE_KIND_SHIFT & KIND_MASK,
                                      .start = reader->position,
                                      .end = reader->position + words};
     return true;
@@ -217,7 +209,7 @@ static bool read_header(const struct lane_reader *reader, uint64_t header,
 
 int lane_take(struct lane_reader *reader, struct lane_frame *ret_frame) {
     for (;;) {
-        /* Acquire: what the header announces is read after it. Pairs with put_header(). */
+        /* Acquire: what the header announces is read after it. Pairs with lane_put_header(). */
         uint64_t header = shared64_get_acquire(reader->ring + reader->offset);
         if ((header & LANE_COMMITTED) == 0)
             return 0;

@@ -50,6 +50,8 @@
 
 #define LANE_COMMITTED ((uint64_t)1 << 63)
 #define LANE_TENTATIVE ((uint64_t)1 << 62)
+#define LANE_META_SHIFT 32
+#define LANE_KIND_SHIFT 56
 #define LANE_META_MOST 4095
 #define LANE_BODY_MOST UINT32_MAX
 #define LANE_RING_LEAST 64 /* bytes */
@@ -124,6 +126,14 @@ void lane_reader_resume(struct lane_reader *reader, struct lane_words *words, vo
 /* Room for a frame with `size` bytes of body and metadata together, contiguous and aligned to
  * 8; NULL: none now. Nothing is published, but for a pad. */
 void *lane_reserve(struct lane_writer *writer, uint64_t size);
+/* The same, if it is known to be there and no pad is needed; else NULL. */
+static inline void *lane_reserve_here(struct lane_writer *writer, uint64_t size) {
+    uint64_t words = lane_frame_words(size, 0);
+    /* One word more than the frame: the zero behind it. */
+    if (writer->offset + words >= writer->size || writer->position + words >= writer->limit)
+        return NULL;
+    return writer->ring + writer->offset + 1;
+}
 /* The same, aligned to 16. */
 void *lane_reserve_aligned(struct lane_writer *writer, uint64_t size);
 
@@ -133,9 +143,30 @@ static inline void lane_write(void *to, const void *from, size_t size) {
         shared_write(to, from, size);
 }
 
+/* Stores the header of a frame at the writer's offset: here it begins to exist. */
+void lane_put_header(struct lane_writer *writer, uint64_t header);
+
 /* Publishes what was written where lane_reserve() said; `size` + `meta` is at most what was
  * reserved. In a batch only the first header is kept back. */
-void lane_commit(struct lane_writer *writer, uint64_t size, uint64_t meta, enum lane_kind kind);
+static inline void lane_commit(struct lane_writer *writer, uint64_t size, uint64_t meta,
+                               enum lane_kind kind) {
+    uint64_t words = lane_frame_words(size, meta), end = writer->offset + words;
+    uint64_t header =
+        LANE_COMMITTED | (uint64_t)kind << LANE_KIND_SHIFT | meta << LANE_META_SHIFT | size;
+    if (end == writer->size)
+        end = 0;
+    /* The word behind the frame: 0, so that the reader stops there. Relaxed: the release of
+     * the header comes after it. */
+    shared64_set(writer->ring + end, 0);
+    if (writer->batch)
+        lane_put_header(writer, header);
+    else
+        /* Release: body, metadata and the zero behind the frame are there before its header.
+         * Pairs with the acquire in lane_take(). */
+        shared64_set_release(writer->ring + writer->offset, header);
+    writer->position += words;
+    writer->offset = end;
+}
 
 /* From here on, commits are not seen until lane_publish() shows them all at once. A writer
  * killed in between has sent none of them. */
@@ -161,6 +192,23 @@ uint64_t lane_count_unread(const struct lane_writer *writer, bool *ret_exact);
 /* The next frame: 1; 0: nothing is there; -EBADMSG: not a frame that fits (no sentence).
  * The frame stays until lane_free() of its end. */
 int lane_take(struct lane_reader *reader, struct lane_frame *ret_frame);
+/* The same for a message without metadata that does not end a lap; 0: lane_take() has to be
+ * asked. */
+static inline int lane_take_here(struct lane_reader *reader, struct lane_frame *ret_frame) {
+    shared64 *at = reader->ring + reader->offset;
+    /* Acquire: what the header announces is read after it. Pairs with lane_commit(). */
+    uint64_t header = shared64_get_acquire(at), position = reader->position;
+    uint64_t words = lane_frame_words((uint32_t)header, 0);
+    /* Committed, kind and metadata 0; in its lap, and no further than the writer may write. */
+    if (header >> 32 != LANE_COMMITTED >> 32 || reader->offset + words >= reader->size ||
+        position + words >= reader->freed + reader->size)
+        return 0;
+    *ret_frame = (struct lane_frame){
+        .body = at + 1, .size = (uint32_t)header, .start = position, .end = position + words};
+    reader->offset += words;
+    reader->position = position + words;
+    return 1;
+}
 
 /* Is the next frame there? The look is not ordered: lane_take() is. */
 static inline bool lane_is_ready(const struct lane_reader *reader) {

@@ -5,6 +5,7 @@
 #include "memory/participants.h"
 
 #include <errno.h>
+#include <string.h>
 
 static enum participant_state state_of(uint64_t life) {
     return (enum participant_state)(life & PARTICIPANT_STATE_MASK);
@@ -99,7 +100,11 @@ int participants_appear(const struct participants *table, uint32_t number, uint6
     shared64_set(&slot->start, facts->start);
     shared64_set(&slot->name, facts->name);
     shared64_set(&slot->space, facts->space);
-    shared_write(slot->label, facts->label, sizeof slot->label);
+    for (int i = 0; i < PARTICIPANT_LABEL / 8; i++) {
+        uint64_t eight;
+        memcpy(&eight, facts->label + 8 * i, sizeof eight);
+        shared64_set(&slot->label[i], eight);
+    }
     return change_state(table, number, incarnation, PARTICIPANT_JOINING, PARTICIPANT_LIVE);
 }
 
@@ -122,7 +127,10 @@ static void read_facts(const struct participant *slot, struct participant_facts 
     ret_facts->start = shared64_get(&slot->start);
     ret_facts->name = shared64_get(&slot->name);
     ret_facts->space = shared64_get(&slot->space);
-    shared_read(ret_facts->label, slot->label, sizeof ret_facts->label);
+    for (int i = 0; i < PARTICIPANT_LABEL / 8; i++) {
+        uint64_t eight = shared64_get(&slot->label[i]);
+        memcpy(ret_facts->label + 8 * i, &eight, sizeof eight);
+    }
     ret_facts->label[sizeof ret_facts->label - 1] = '\0';
 }
 

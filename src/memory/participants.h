@@ -75,7 +75,7 @@ struct participant {
     shared64 name;
     shared64 space;
     _Alignas(64) shared32 wait;
-    _Alignas(64) char label[PARTICIPANT_LABEL];
+    _Alignas(64) shared64 label[PARTICIPANT_LABEL / 8];
 };
 
 struct participants_words {

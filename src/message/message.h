@@ -135,4 +135,15 @@ static inline struct message *store_take(struct store *store) {
     return store->free_messages[--store->free_count];
 }
 
+/* Releases a plain message that is not the last of its chunk; else false, and nothing was
+ * done. */
+static inline bool message_release_quickly(struct message *message) {
+    struct chunk *chunk = message->chunk;
+    if (message->details != NULL || chunk->references == 1)
+        return false;
+    chunk->references--;
+    chunk->store->free_messages[chunk->store->free_count++] = message;
+    return true;
+}
+
 #endif

@@ -9,13 +9,15 @@ import re
 import cli
 from cli import need, same
 
-COMMANDS = ["tour", "send", "receive", "echo", "request", "mechanisms", "help", "version"]
+COMMANDS = ["tour", "send", "receive", "echo", "request", "domain", "mechanisms", "help",
+            "version"]
 OPTIONS = {
     "tour": ["only", "json"],
     "send": ["file", "lines", "type", "priority", "fd", "stamp", "timeout", "bind"],
     "receive": ["count", "follow", "lines", "json", "type", "timeout", "connect"],
     "echo": ["connect", "count", "quiet"],
     "request": ["file", "type", "timeout", "json"],
+    "domain": ["group", "mode", "json"],
     "mechanisms": ["json", "roff"],
     "help": ["roff"],
     "version": [],
@@ -65,7 +67,7 @@ def test_help_of_commands(scene):
 
 def test_help_of_mechanisms(scene):
     """help SCHEME tells what mechanisms SCHEME tells; aliases are known"""
-    for name in ("unix", "pipe", "stdio"):
+    for name in ("unix", "pipe", "shm", "map", "stdio"):
         text = scene.chappe("help", name).expect(0).out
         same(name, scene.chappe("mechanisms", name).expect(0).out, text)
         need(b"What kill -9 loses" in text, text)
@@ -78,7 +80,7 @@ def test_roff(scene):
     need(b".TH" in text or b".Dd" in text, text[:200])
     need(all(name.encode() in text for name in COMMANDS), "a command is missing")
     text = scene.chappe("mechanisms", "--roff").expect(0).out
-    need(b"unix" in text and b"pipe" in text, text[:200])
+    need(all(name in text for name in (b"unix", b"pipe", b"shm", b"map")), text[:200])
     wrong(scene, ["help", "--roff", "send"], "whole manual page")
     wrong(scene, ["mechanisms", "--roff", "unix"], "whole manual page")
     wrong(scene, ["mechanisms", "--roff", "--json"], "whole manual page")
@@ -92,7 +94,7 @@ def test_no_command(scene):
 def test_unknown_command(scene):
     """unknown command: the nearest one is suggested, nothing when there is none near"""
     for typed, meant in (("sned", "send"), ("recieve", "receive"), ("mech", "mechanisms"),
-                         ("ech", "echo"), ("tuor", "tour"), ("versoin", "version")):
+                         ("ech", "echo"), ("tuor", "tour"), ("domian", "domain"), ("versoin", "version")):
         wrong(scene, [typed], f"unknown command “{typed}”, did you mean {meant}\\?")
     for typed in ("xyzzy", "", "-", "a" * 5000):
         done = scene.chappe(typed).expect(2, out=b"", err="unknown (command|option)")
@@ -161,6 +163,8 @@ def test_words(scene):
     wrong(scene, ["receive", "unix:///x", "text"], "“text” is one argument too many")
     wrong(scene, ["echo", "unix:///x", "text"], "“text” is one argument too many")
     wrong(scene, ["tour", "a", "b"], "“b” is one argument too many")
+    wrong(scene, ["domain"], "create")
+    wrong(scene, ["domain", "show", "/x", "/y"], "“/y” is one argument too many")
     wrong(scene, ["mechanisms", "unix", "pipe"], "“pipe” is one argument too many")
     wrong(scene, ["help", "a", "b"], "“b” is one argument too many")
 

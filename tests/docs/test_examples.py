@@ -18,17 +18,24 @@ from documents import tap
 SECONDS = 60
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 STANDARDS = {".c": ("c", "cc", "-std=gnu17"), ".cpp": ("c++", "c++", "-std=c++17")}
+# The folder of names of shared memory, so that nothing is done in this user's own one.
+DOMAIN = "domain"
 # What the programs that talk to nobody else print.
 ALONE = {
     "batch": "1000000 messages, sum 499999500000\n",
     "deadlines": "nothing here\n"
                  "pipe://: nothing to receive by the deadline\n"
-                 "pipe://: this mechanism refuses descriptors; mechanisms that do not: unix://\n"
+                 "pipe://: this mechanism refuses descriptors; mechanisms that do not: unix://, shm://, "
+                 "map://\n"
                  "the other side closed\n",
     "descriptor": "the file: text in a file without a name\n",
     "pair": "1 + 2 + … + 100 = 5050\n",
 }
-WITH_OTHERS = {"hello_server", "hello_client", "epoll_server", "hello"}
+WITH_OTHERS = {"hello_server", "hello_client", "epoll_server", "hello", "shared_memory_server",
+               "shared_memory_client"}
+# Where the two that share memory can meet.
+SHARED = ["shm://blocks", "shm://blocks?backing=posix", "shm://blocks?backing=sysv",
+          "shm://blocks?wait=sleep", "shm://blocks?ring=1M", "map://./blocks"]
 
 
 class Examples:
@@ -42,7 +49,8 @@ class Examples:
         """Of every kind that a server and a client can have; the abstract one is ours alone."""
         return ["unix://./greeting", f"unix://@chappe-{self.folder.name}",
                 "unix://./greeting?type=seqpacket", "unix://./greeting?type=datagram",
-                "unix://./greeting?frame=length32", "unix://./greeting?type=datagram&frame=nul"]
+                "unix://./greeting?frame=length32", "unix://./greeting?type=datagram&frame=nul",
+                "shm://greeting", "shm://greeting?backing=sysv&frame=line", "map://./greeting"]
 
     @contextlib.contextmanager
     def started(self, *command):
@@ -71,8 +79,10 @@ class Examples:
             yield f"{process.args}: status {process.returncode}, not {status}\n{printed}"
 
     def left_problems(self):
-        for path in self.folder.iterdir():
-            if stat.S_ISSOCK(path.lstat().st_mode) or path.suffix == ".lock":
+        in_domain = self.folder.glob(f"{DOMAIN}/*")
+        for path in [*self.folder.iterdir(), *in_domain]:
+            is_object = path.parent.name == DOMAIN or path.name in ("blocks", "greeting")
+            if stat.S_ISSOCK(path.lstat().st_mode) or path.suffix == ".lock" or is_object:
                 yield f"left behind: {path.name}"
 
     def compile_problems(self, path, output, *more, environment=None):
@@ -111,6 +121,15 @@ def epoll_problems(examples, address):
         for client in clients:
             yield from examples.end_problems(client, "who is there?\n")
         yield from examples.end_problems(server, "")
+    yield from examples.left_problems()
+
+
+def blocks_problems(examples, address):
+    """Blocks of numbers, written and read where they lie."""
+    with examples.started("./shared_memory_server", address) as server:
+        yield from examples.output_problems(["./shared_memory_client", address],
+                                            "the server says 499999500000\n")
+        yield from examples.end_problems(server, "1000 blocks, sum 499999500000\n")
     yield from examples.left_problems()
 
 
@@ -172,6 +191,8 @@ def plant(check, examples, folder):
     check.red("an example that no test runs", unlisted_problems, [source], expect="planted.c")
     (examples.folder / "planted.lock").touch()
     check.red("a lock left behind", examples.left_problems, expect="planted.lock")
+    (examples.folder / DOMAIN / "shm.planted").touch()
+    check.red("a name left behind", examples.left_problems, expect="shm.planted")
 
 
 def main():
@@ -181,7 +202,8 @@ def main():
     with documents.folder() as folder:
         (folder / "run").mkdir()
         (folder / "static").mkdir()
-        environment = documents.environment(folder, documents.sanitizers())
+        environment = documents.environment(folder, documents.sanitizers()) | {
+            "CHAPPE_DOMAIN": str(folder / "run" / DOMAIN)}
         examples = Examples(folder / "run", environment)
         for path in programs:
             check.clean(f"{path.name} compiles", examples.compile_problems, path, path.stem)
@@ -193,6 +215,9 @@ def main():
             kind = address.split("-")[0]
             check.clean(f"hello_server and hello_client over {kind}",
                         hello_problems, examples, address)
+        for address in SHARED:
+            check.clean(f"shared_memory_server and shared_memory_client over {address}",
+                        blocks_problems, examples, address)
         check.clean("hello_client says what is wrong with an address", examples.output_problems,
                     ["./hello_client", "uinx://./hello"],
                     'uinx://./hello: no mechanism “uinx”; did you mean unix://?\n', 1)

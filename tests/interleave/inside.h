@@ -156,7 +156,7 @@ extern jmp_buf search_escape;
 /* ---- weaken.c ---- */
 
 /* Each access of the scenarios' sources made weaker in turn; prints a point for each. */
-int weaken_all(const char *needless_path, const char *pattern);
+int weaken_all(const char *needless_path, const char *pattern, bool thorough);
 const char *weaken_operation_name(enum explore_operation operation);
 
 /* ---- main.c ---- */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * interleave [-a] [-l] [PATTERN...]: the scenarios that do not take long, or with -a all.
- * interleave -w NEEDLESS [PATTERN]: weakens each access in turn (weaken.c). */
+ * interleave [-a] [-l] [PATTERN...]: the scenarios that do not take long, or with -a all; -l
+ * lists them.
+ * interleave [-a] -w NEEDLESS [PATTERN]: weakens each access in turn (weaken.c); without -a
+ * only by the scenarios that do not take long, and not what the table says is needless. */
 #include "inside.h"
 
 #include <fnmatch.h>
@@ -69,7 +71,7 @@ int main(int argc, char **argv) {
             return 2;
     }
     if (needless != NULL) {
-        int status = weaken_all(needless, argv[optind]);
+        int status = weaken_all(needless, argv[optind], all);
         printf("1..%u\n", point_count);
         return status != 0 ? status : failed_count > 0;
     }

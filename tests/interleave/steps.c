@@ -221,11 +221,17 @@ void explore_read(struct explore_site *site, void *to, const void *from, size_t 
     }
 }
 
-/* Word by word, relaxed: whatever is found. */
+/* Word by word, relaxed: whatever is found. Of a long body the first and the last word stand for
+ * those between, which are as new as can be. */
 void explore_read_unguarded(struct explore_site *site, void *to, const void *from, size_t size) {
     for (size_t done = 0; done < size; done += 8) {
-        uint64_t value = explore_load(site, (const char *)from + done, 8);
+        const char *word = (const char *)from + done;
+        bool is_between = done > 0 && done + 8 < size;
+        uint64_t value =
+            is_between ? views_newest(views_find(word, 8)) : explore_load(site, word, 8);
         memcpy((char *)to + done, &value, 8);
+        if (is_between && !is_alone())
+            schedule_remember(value);
     }
 }
 

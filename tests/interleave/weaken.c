@@ -34,6 +34,8 @@ static struct {
 } needless[NEEDLESS];
 static unsigned needless_count;
 
+static bool is_thorough; /* what is needless is tried, too */
+
 const char *weaken_operation_name(enum explore_operation operation) {
     static const char *const names[] = {
         [EXPLORE_LOAD] = "get",     [EXPLORE_STORE] = "set",
@@ -99,9 +101,9 @@ static void take_away(const struct place *place, unsigned what) {
 
 /* Which scenarios reach which places: all of them run once as they are. One that fails so
  * notices nothing. */
-static void visit(void) {
+static void visit(bool thorough) {
     for (unsigned i = 0; explore_scenarios[i] != NULL; i++) {
-        if (explore_scenarios[i]->proves == NULL)
+        if (explore_scenarios[i]->proves == NULL || (explore_scenarios[i]->slow && !thorough))
             continue;
         struct search search;
         for (struct explore_site *const *site = __start_explore_sites;
@@ -183,8 +185,10 @@ static void weaken(const struct place *place, unsigned what, const char *name,
              weaken_operation_name(place->site->operation), place->number, name);
     if (pattern != NULL && fnmatch(pattern, key, 0) != 0)
         return;
-    const char *noticing = find_noticing(place, what);
     bool needed = !is_needless(key);
+    if (!needed && !is_thorough)
+        return;
+    const char *noticing = find_noticing(place, what);
     counts[0]++;
     counts[1] += noticing != NULL;
     counts[2] += noticing == NULL && !needed;
@@ -217,14 +221,15 @@ static void weaken_place(const struct place *place, const char *pattern, unsigne
         weaken(place, EXPLORE_DONE, "itself", pattern, counts);
 }
 
-int weaken_all(const char *needless_path, const char *pattern) {
+int weaken_all(const char *needless_path, const char *pattern, bool thorough) {
     unsigned counts[3] = {0};
     if (!read_needless(needless_path)) {
         fprintf(stderr, "cannot read %s\n", needless_path);
         return 2;
     }
+    is_thorough = thorough;
     find_places();
-    visit();
+    visit(thorough);
     for (unsigned i = 0; i < place_count; i++)
         weaken_place(&places[i], pattern, counts);
     for (unsigned i = 0; i < needless_count && pattern == NULL; i++)

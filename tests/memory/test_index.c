@@ -1,46 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * An index by one process: what each step does to the words, and to those who come late.
- * Many participants at once: test_index_many.c. */
+ * An index by one process: what each step does to the words. Steps that come late:
+ * test_index_late.c; many participants at once: test_index_many.c. */
 #include <errno.h>
 
-#include "memory/ground.h"
-#include "memory/index.h"
-
-#define SLOTS 64
-
-struct bench {
-    struct index_words words;
-    shared64 slots[SLOTS];
-    shared64 origins[SLOTS];
-};
-
-static struct bench bench;
-
-static struct index attach(uint32_t who) {
-    struct index index;
-    index_attach(&index, &bench.words, bench.slots, bench.origins, SLOTS, who);
-    return index;
-}
-
-static uint64_t publish(struct index *index, uint32_t place) {
-    uint64_t position;
-    assert_int_equal(index_publish(index, place, &position), 0);
-    return position;
-}
-
-static struct index_item claim(struct index *index) {
-    struct index_item item;
-    assert_int_equal(index_find(index, NULL, NULL, false, &item), 1);
-    assert_int_equal(index_claim(index, &item), 0);
-    return item;
-}
-
-static struct index_item outcome(struct index *index, uint64_t position) {
-    struct index_item item;
-    assert_int_equal(index_outcome(index, position, &item), 0);
-    return item;
-}
+#include "memory/index_ground.h"
 
 static void test_in_order(void **state) {
     (void)state;
@@ -400,122 +364,6 @@ static void test_measure(void **state) {
     assert_int_equal(figures.held, 1);
 }
 
-/* Puts an empty index `laps` laps on: as if so many messages had passed. */
-static void go_on(uint64_t laps) {
-    memset(&bench, 0, sizeof bench);
-    index_create(&bench.words, 8);
-    struct index sender = attach(1);
-    struct index_item item;
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        publish(&sender, i);
-        assert_int_equal(index_find(&sender, NULL, NULL, false, &item), 1);
-        assert_int_equal(index_settle(&sender, &item, INDEX_DONE), 0);
-    }
-    for (uint32_t i = 0; i < SLOTS; i++)
-        bench.slots[i] += laps << 33;
-    bench.words.first = bench.words.next = (laps + 1) * SLOTS;
-}
-
-/* The laps in the words come round; the positions do not. */
-static void test_laps_come_round(void **state) {
-    (void)state;
-    const uint64_t laps[] = {((uint64_t)1 << 31) - 4, ((uint64_t)1 << 36) - 4,
-                             ((uint64_t)1 << 30) - 4, ((uint64_t)1 << 50) - 4};
-    for (size_t i = 0; i < sizeof laps / sizeof laps[0]; i++) {
-        go_on(laps[i]);
-        struct index sender = attach(1), receiver = attach(2);
-        struct index_item held, item;
-        uint64_t start = publish(&sender, 9);
-        assert_int_equal(start, (laps[i] + 1) * SLOTS);
-        held = claim(&receiver);
-        for (uint32_t n = 1; n < 10 * SLOTS; n++) {
-            assert_int_equal(publish(&sender, n) % SLOTS, (n + (n - 1) / (SLOTS - 1)) % SLOTS);
-            item = claim(&receiver);
-            assert_int_equal(item.place, n);
-            assert_int_equal(index_finish(&receiver, &item, INDEX_DONE), 0);
-        }
-        assert_int_equal(outcome(&sender, start).origin, start);
-        assert_int_equal(index_finish(&receiver, &held, INDEX_DONE), 0);
-        assert_int_equal(outcome(&sender, start).state, INDEX_DONE);
-    }
-}
-
-/* A step that slept while the laps came round exactly finds the very word it expects, and is
- * undone. */
-static void test_late_by_all_laps(void **state) {
-    (void)state;
-    index_create(&bench.words, 8);
-    struct index sender = attach(1), receiver = attach(2);
-    struct index_item item, copy;
-    publish(&sender, 5);
-    assert_int_equal(index_find(&receiver, NULL, NULL, false, &item), 1);
-    copy = item;
-    bench.words.first = bench.words.next = (uint64_t)SLOTS << 31;
-    assert_int_equal(index_claim(&receiver, &item), -EAGAIN);
-    assert_int_equal(bench.slots[0], copy.word);
-    assert_int_equal(index_settle(&receiver, &copy, INDEX_DONE), -EAGAIN);
-    assert_int_equal(bench.slots[0], copy.word);
-}
-
-/* What happens while a sender is stopped between its look at the tail and its swap. */
-struct pause {
-    struct index *other;
-    uint64_t others; /* how many messages another one passes on meanwhile */
-    uint64_t laps;   /* or how far the laps go on */
-    unsigned count;
-};
-
-static void pause_sender(void *context, const struct index_item *item) {
-    struct pause *pause = context;
-    struct index_item passed;
-    (void)item;
-    if (pause->count++ > 0)
-        return;
-    for (uint64_t i = 0; i < pause->others; i++) {
-        publish(pause->other, (uint32_t)i);
-        passed = claim(pause->other);
-        assert_int_equal(index_finish(pause->other, &passed, INDEX_DONE), 0);
-    }
-    if (pause->laps > 0)
-        bench.words.first = bench.words.next =
-            bench.words.next / SLOTS * SLOTS + pause->laps * SLOTS;
-}
-
-static void test_stopped_sender(void **state) {
-    (void)state;
-    const uint64_t others[] = {0, 1, 2, SLOTS - 1, SLOTS, SLOTS + 1, 10 * SLOTS};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        go_on(0);
-        struct index sender = attach(1), other = attach(2);
-        struct pause pause = {.other = &other, .others = others[i]};
-        sender.tell = pause_sender;
-        sender.tell_context = &pause;
-        assert_int_equal(publish(&sender, 77), SLOTS + others[i]);
-        struct index_item item = claim(&other);
-        assert_int_equal(item.place, 77);
-        assert_int_equal(item.origin, SLOTS + others[i]);
-        assert_int_equal(index_find(&other, NULL, NULL, true, &item), 0);
-    }
-}
-
-/* So many laps passed that its swap succeeds: what it put there is no message. */
-static void test_sender_late_by_all_laps(void **state) {
-    (void)state;
-    go_on(0);
-    struct index sender = attach(1), other = attach(2);
-    struct pause pause = {.other = &other, .laps = (uint64_t)1 << 31};
-    uint64_t late = SLOTS + ((uint64_t)SLOTS << 31);
-    struct index_item item;
-    sender.tell = pause_sender;
-    sender.tell_context = &pause;
-    assert_int_equal(publish(&sender, 77), late + 1);
-    assert_int_equal(outcome(&other, late).state, INDEX_WITHDRAWN);
-    item = claim(&other);
-    assert_int_equal(item.origin, late + 1);
-    assert_int_equal(item.place, 77);
-    assert_int_equal(index_find(&other, NULL, NULL, true, &item), 0);
-}
-
 static const struct harness_test tests[] = {
     {.name = "in order", .function = test_in_order},
     {.name = "the capacity is exact", .function = test_capacity},
@@ -529,10 +377,6 @@ static const struct harness_test tests[] = {
     {.name = "by rank, then by age", .function = test_ranks},
     {.name = "every reader", .function = test_every_reader},
     {.name = "figures", .function = test_measure},
-    {.name = "the laps come round", .function = test_laps_come_round},
-    {.name = "late by exactly all laps", .function = test_late_by_all_laps},
-    {.name = "a sender stopped before its swap", .function = test_stopped_sender},
-    {.name = "a sender late by exactly all laps", .function = test_sender_late_by_all_laps},
 };
 
 int main(int argc, char **argv) {
