@@ -326,6 +326,9 @@ int domain_run(const struct command *command, int argc, char **argv, struct outp
     if (outcome != 0) {
         return outcome == OPTIONS_HELPED ? STATUS_DONE : STATUS_USAGE;
     }
+    if (count == 0) {
+        return options_wrong(command, "create or show is missing");
+    }
     if (strcmp(words[0], "create") == 0) {
         if (count < 2) {
             return options_wrong(command, "create wants the PATH of the domain");

@@ -54,6 +54,7 @@
 #define LANES_RING_USUAL ((size_t)1 << 20) /* what small messages make it grow to */
 #define LANES_FIRST_SIZE ((size_t)8192)
 #define LANES_PENDING_MOST 8
+#define LANES_AHEAD_LEAST ((size_t)32 << 10) /* bodies worth copying on both sides at once */
 
 enum lanes_packet {
     LANES_HELLO = 'H',
@@ -104,6 +105,13 @@ struct outlet {
 
 struct inlet;
 
+/* A large body that is copied out while it is being copied in. */
+struct ahead {
+    struct chunk *chunk; /* NULL: none */
+    uint64_t start;      /* position of its header */
+    uint64_t size, copied;
+};
+
 struct lanes {
     struct carrier carrier;
     struct lanes_terms terms;
@@ -123,6 +131,7 @@ struct lanes {
     uint64_t dropped;
 
     struct inlet *in;
+    struct ahead ahead;
     struct waiting_spin spin;
     bool armed;   /* the other side was asked to ring */
     bool ended;   /* the other side said so */
@@ -194,6 +203,14 @@ int lanes_finish(struct carrier *carrier);
 int lanes_open_outlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
                       void *ring, size_t size);
 void lanes_free_outlets(struct lanes *lanes);
+
+/* ---- lanes_ahead.c ---- */
+/* Has a large body been announced? Then copies what is there of it. */
+void lanes_read_ahead(struct lanes *lanes, const struct lane_reader *reader);
+/* A frame is committed: a message of what was read ahead and the rest of it; NULL: it is
+ * another frame, or there is no memory. */
+struct message *lanes_finish_ahead(struct lanes *lanes, const struct lane_frame *frame);
+void lanes_forget_ahead(struct lanes *lanes);
 
 /* ---- lanes_receive.c ---- */
 int lanes_receive(struct carrier *carrier, bool block);

@@ -117,8 +117,11 @@ static int bind_socket(const struct lanes_name *name, int *ret_fd) {
     if (error < 0)
         return error;
     int fd = os_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK);
+    /* The name is ours: only by force of others can there be a socket without an object. */
     error = fd < 0 ? error_of(fd, "%s", name->place.text)
-                   : unix_name_bind(&socket, fd, name->mode, &status);
+                   : unix_name_make_free(&socket, SOCK_SEQPACKET);
+    if (error == 0)
+        error = unix_name_bind(&socket, fd, name->mode, &status);
     unix_name_free(&socket);
     if (error < 0)
         os_close(fd);

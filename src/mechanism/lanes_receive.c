@@ -170,6 +170,7 @@ void lanes_leave_inlet(struct lanes *lanes, bool told) {
         return;
     lanes->carrier.quick.reader = NULL;
     lanes->in = NULL;
+    lanes_forget_ahead(lanes); /* positions begin anew */
     if (told)
         settle(inlet);
     inlet->lanes = NULL;
@@ -223,6 +224,8 @@ int lanes_receive(struct carrier *carrier, bool block) {
         lanes_disarm(lanes);
     if (lanes_has_frame(lanes))
         return 1;
+    if (lanes->in != NULL)
+        lanes_read_ahead(lanes, &lanes->in->reader);
     /* Acquire: what was committed before the other side closed is seen below. */
     bool closed = lanes->in != NULL &&
                   (shared32_get_acquire(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
@@ -328,7 +331,11 @@ static int make_message(struct lanes *lanes, const struct lane_frame *frame,
                          "(limit=SIZE)",
                          terms->name, (unsigned long long)frame->size,
                          (unsigned long long)terms->limit);
-    struct message *message = message_create(lanes->in->chunk, frame->body, frame->size);
+    struct message *message = NULL;
+    if (lanes->ahead.chunk != NULL)
+        message = lanes_finish_ahead(lanes, frame);
+    if (message == NULL)
+        message = message_create(lanes->in->chunk, frame->body, frame->size);
     if (message == NULL)
         return error_of(-ENOMEM, "%s", terms->name);
     int error = 0;

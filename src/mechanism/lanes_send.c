@@ -13,6 +13,7 @@
 #define SPARE 8 /* after every frame there is room for “next” or “end” */
 #define FRAME_MOST (LANES_RING_MOST / 4) /* larger bodies travel as files */
 #define RINGS_MOST ((size_t)64 << 20)    /* of one direction, held messages included */
+#define PIECE ((size_t)16 << 10)         /* that a large body is copied in */
 #define GROW 8                           /* times */
 
 /* ---- rings ---- */
@@ -195,8 +196,20 @@ static void put_together(const struct letter *letter, const struct parts *parts,
     to += letter->size;
     if (parts->tail_size > 0)
         shared_write(to, parts->tail, parts->tail_size);
-    if (parts->meta_size > 0)
-        shared_write(to, parts->head, parts->meta_size);
+}
+
+/* The other side waits for this one: it can copy the first pieces out while the next ones are
+ * copied in. Until the commit it is no message. */
+static void copy_in_pieces(struct lane_writer *writer, const struct letter *letter, uint8_t *to) {
+    if (letter->body == to)
+        return; /* written in place */
+    lane_announce(writer, letter->size);
+    for (size_t done = 0; done < letter->size;) {
+        size_t piece = letter->size - done < PIECE ? letter->size - done : PIECE;
+        shared_write(to + done, (const uint8_t *)letter->body + done, piece);
+        done += piece;
+        lane_advance(writer, done);
+    }
 }
 
 /* The frame is committed: the other side may be asleep. */
@@ -220,7 +233,12 @@ static int send_frame(struct lanes *lanes, const struct letter *letter) {
     error = pass_descriptors(lanes, letter);
     if (error < 0)
         return error;
-    put_together(letter, &parts, room);
+    if (drained && letter->size >= LANES_AHEAD_LEAST && parts.head_size == 0)
+        copy_in_pieces(&lanes->out->writer, letter, room);
+    else
+        put_together(letter, &parts, room);
+    if (parts.meta_size > 0)
+        shared_write(room + body, parts.head, parts.meta_size);
     lane_commit(&lanes->out->writer, body, parts.meta_size, LANE_MESSAGE);
     announce(lanes, room - 8, body + parts.meta_size + 8, drained);
     return 1;
@@ -280,6 +298,8 @@ static int hold(struct lanes *lanes, const struct letter *letter) {
     if (error < 0)
         return error;
     put_together(letter, &parts, held->bytes);
+    if (parts.meta_size > 0)
+        shared_write(held->bytes + size - parts.meta_size, parts.head, parts.meta_size);
     held->size = size;
     held->messages = 1;
     lanes->held_meta = parts.meta_size;

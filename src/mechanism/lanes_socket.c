@@ -3,6 +3,7 @@
  * What goes over the socket beside the lanes: the hello, segments, descriptors, bells, and the
  * news that the other side is gone. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -65,21 +66,23 @@ void lanes_ring(struct lanes *lanes) {
 
 static int refuse(struct lanes *lanes) {
     char packet[PACKET_MOST];
-    packet[0] = LANES_REFUSED;
-    strncpy(packet + 1, error_text(), sizeof packet - 2);
-    packet[sizeof packet - 1] = 0;
-    (void)os_send_bytes(lanes->fd, packet, strlen(packet), false); /* it may be gone */
+    int size = snprintf(packet, sizeof packet, "%c%s", LANES_REFUSED, error_text());
+    size_t whole = (size_t)size < sizeof packet ? (size_t)size : sizeof packet - 1;
+    (void)os_send_bytes(lanes->fd, packet, whole, false); /* it may be gone */
     return -EBADMSG;
 }
 
 /* ---- receiving ---- */
 
-/* The one descriptor that came with a packet, or -1. */
-static int only_descriptor(struct msghdr *message) {
+/* The one descriptor that came with a packet, or -1; -EMFILE: it did not fit. */
+static int only_descriptor(const struct lanes *lanes, struct msghdr *message) {
     struct arrivals came = {0};
     chappe_identity sender;
     arrivals_collect(&came, message, &sender);
     int fd = -1;
+    if (came.set_count > 0 && came.sets[0].cut)
+        fd = error_set(-EMFILE, "%s: no descriptor is left for shared memory (ulimit -n)",
+                       lanes->carrier.address);
     if (came.count == 1) {
         fd = came.descriptors[0];
         came.count = came.set_count = 0;
@@ -102,7 +105,9 @@ static int check_hello(const struct lanes *lanes, const struct lanes_hello *hell
 
 static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t size,
                 struct msghdr *message) {
-    int fd = only_descriptor(message);
+    int fd = only_descriptor(lanes, message);
+    if (fd == -EMFILE)
+        return fd;
     int error = check_hello(lanes, hello, size);
     if (error < 0 || lanes->segment != NULL) {
         os_close(fd);
@@ -121,7 +126,9 @@ static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t siz
 
 static int collect_segment(struct lanes *lanes, const struct lanes_next *next, size_t size,
                            struct msghdr *message) {
-    int fd = only_descriptor(message);
+    int fd = only_descriptor(lanes, message);
+    if (fd == -EMFILE)
+        return fd;
     if (size < sizeof *next) {
         os_close(fd);
         return error_set(-EBADMSG, "%s: damaged packet on the socket", lanes->carrier.address);
@@ -158,7 +165,7 @@ static int sort(struct lanes *lanes, const void *packet, size_t size, struct msg
     default:
         return error_set(-EBADMSG, "%s: an unknown packet on the socket", lanes->carrier.address);
     }
-    os_close(only_descriptor(message)); /* bells bring nothing */
+    os_close(only_descriptor(lanes, message)); /* bells bring nothing */
     return 0;
 }
 
@@ -206,7 +213,7 @@ int lanes_hear(struct lanes *lanes) {
     if (error == 0 && empty && !has_place(lanes))
         error = error_set(-EBADMSG, "%s: descriptors or memory that nothing announced",
                           lanes->carrier.address);
-    if (error == -EBADMSG || error == -EPROTO)
+    if (error == -EBADMSG || error == -EPROTO || error == -EMFILE)
         lanes->broken = true;
     return error;
 }

@@ -181,8 +181,7 @@ static int probe(struct unix_name *name, int type) {
     return in_use(name);
 }
 
-/* Makes sure that the name is free, removing the socket of a dead server. */
-static int make_free(struct unix_name *name, int type) {
+int unix_name_make_free(struct unix_name *name, int type) {
     struct stat status;
     int error = os_stat(name->folder, name->leaf, &status);
     if (error == -ENOENT)
@@ -248,7 +247,7 @@ static int claim_path(struct unix_name *name, int fd, int type, mode_t mode,
     if (error < 0)
         return error;
     memcpy(claim->leaf, name->leaf, sizeof claim->leaf);
-    error = make_free(name, type);
+    error = unix_name_make_free(name, type);
     struct stat status;
     if (error == 0)
         error = unix_name_bind(name, fd, mode, &status);

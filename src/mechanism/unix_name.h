@@ -35,6 +35,10 @@ void unix_name_free(struct unix_name *name);
 /* Connects `fd` to the name; -ENOENT and -ECONNREFUSED: nobody there. */
 int unix_name_connect(struct unix_name *name, int fd);
 
+/* Makes sure that nothing has the name, removing the socket of a dead server. -EADDRINUSE:
+ * somebody answers there; -EEXIST: it is no socket. */
+int unix_name_make_free(struct unix_name *name, int type);
+
 /* Binds `fd` to a path where nothing is, with that mode. Whoever calls it makes sure that
  * nobody else does. *ret_status is the socket file's. */
 int unix_name_bind(struct unix_name *name, int fd, mode_t mode, struct stat *ret_status);

@@ -258,7 +258,7 @@ int index_find(struct index *index, index_rank *rank, void *context, bool thorou
     uint64_t returned = shared64_get_acquire(&index->words->returned);
     if (!thorough && index->finds > 0 && returned == index->returned) {
         int found = look(index, index->cursor, false, rank, context, ret_item);
-        index->finds -= found == 1;
+        index->finds -= found == 1 && index->finds > 0;
         if (found >= 0)
             return found;
     }

@@ -232,7 +232,7 @@ void lane_put_back(struct lane_reader *reader, const struct lane_frame *frame) {
     reader->offset = frame->start % reader->size;
 }
 
-int lane_look_tentative(struct lane_reader *reader, struct lane_frame *ret_frame) {
+int lane_look_tentative(const struct lane_reader *reader, struct lane_frame *ret_frame) {
     /* Acquire: pairs with lane_announce(): the progress is not older than the header. */
     uint64_t header = shared64_get_acquire(reader->ring + reader->offset);
     if ((header & (LANE_COMMITTED | LANE_TENTATIVE)) != LANE_TENTATIVE)

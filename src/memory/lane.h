@@ -219,7 +219,7 @@ static inline bool lane_is_ready(const struct lane_reader *reader) {
 void lane_put_back(struct lane_reader *reader, const struct lane_frame *frame);
 
 /* The next frame is announced: 1, and its body up to lane_progress() bytes may be read. */
-int lane_look_tentative(struct lane_reader *reader, struct lane_frame *ret_frame);
+int lane_look_tentative(const struct lane_reader *reader, struct lane_frame *ret_frame);
 uint64_t lane_progress(const struct lane_reader *reader);
 
 /* Everything before that position is not needed any more. */

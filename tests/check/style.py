@@ -92,13 +92,15 @@ def unlisted(tree):
         text = (path.parent / "meson.build").read_text()
         if f"'{path.name}'" not in text and f"'{path.stem}'" not in text:
             yield f"{path.relative_to(tree)}: is in no list of {path.parent.name}/meson.build"
-    listed = (tree / "tests/meson.build").read_text()
     for path in tap.files(tree / "tests", ".c", ".py"):
+        folders = [folder for folder in path.parents if folder.is_relative_to(tree / "tests")]
+        listed = "".join(list_file.read_text() for folder in folders
+                         if (list_file := folder / "meson.build").exists())
         # The checks have lists of their own, and the private build names its row.
         wanted = path.stem.startswith("test_") or (path.suffix == ".c" and
                                                    path.parent.name not in ("check", "dummy"))
         if wanted and f"'{path.stem}'" not in listed and f"/{path.name}'" not in listed:
-            yield f"{path.relative_to(tree)}: is in no list of tests/meson.build"
+            yield f"{path.relative_to(tree)}: is in no list of a meson.build above it"
 
 
 def format_problems(tree):

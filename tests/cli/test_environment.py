@@ -301,6 +301,49 @@ def test_something_else(scene):
     scene.chappe("receive", f"unix://{file}/s").expect(1, err="Not a directory")
 
 
+def test_domains_of_others(scene):
+    """another user's domain: status 5 with the owner's name, and nothing is made in it; nor in a
+    folder that others may write to"""
+    need_root()
+    open_folder(scene)
+    domain = {"CHAPPE_DOMAIN": scene.path("domain")}
+    server = scene.echo("shm://s", env=domain)
+    for words in (["request", "shm://s", "x", "--timeout", "0"], ["echo", "shm://mine"]):
+        as_nobody(scene, *words, env=domain).expect(5, out=b"", err="domain")
+    same("files", sorted(os.listdir(scene.path("domain"))), ["shm.s", "shm.s.socket"])
+    scene.chappe("request", "shm://s", "x", *PATIENT, env=domain).expect(0, out=b"x")
+    server.stop().expect(143)
+    same("files", os.listdir(scene.path("domain")), [])
+    os.mkdir(scene.path("open"))
+    os.chmod(scene.path("open"), 0o777)
+    scene.chappe("echo", "shm://s", env={"CHAPPE_DOMAIN": scene.path("open")}).expect(
+        5, out=b"", err="open: ")
+    same("files", os.listdir(scene.path("open")), [])
+
+
+def test_map_something_else(scene):
+    """map:// leaves alone what is not its own; the file of a killed server is taken over"""
+    file = scene.file("file", b"content")
+    os.mkdir(scene.path("folder"))
+    os.mkfifo(scene.path("fifo"))
+    os.symlink("file", scene.path("link"))
+    for name in ("file", "folder", "fifo", "link"):
+        before = os.lstat(scene.path(name))
+        for words in (["echo"], ["send", "x", "--timeout", "0"]):
+            words.insert(1, f"map://{scene.path(name)}")
+            scene.chappe(*words).expect(1, out=b"", err="left alone")
+        same(name, os.lstat(scene.path(name))[:2], before[:2])
+    same("file", open(file, "rb").read(), b"content")
+    address = f"map://{scene.path('box')}"
+    scene.echo(address).stop(signal.SIGKILL)
+    need(os.path.exists(scene.path("box")), "the killed server left no file")
+    server = scene.echo(address)
+    scene.chappe("request", address, "x", *PATIENT).expect(0, out=b"x")
+    scene.chappe("echo", address).expect(1, out=b"", err="living process")
+    server.stop().expect(143)
+    same("left", [name for name in os.listdir(scene.folder) if name.startswith("box")], [])
+
+
 def test_log(scene):
     """CHAPPE_LOG=debug goes to standard error only; other values say nothing"""
     address = f"unix://{scene.path('s')}"
@@ -354,5 +397,6 @@ if __name__ == "__main__":
     cli.main(test_statuses, test_closed_output, test_closed_input, test_closed_error, test_full,
              test_sigpipe, test_head, test_nonblocking, test_terminal_input, test_terminal_typed,
              test_terminal_output, test_few_descriptors, test_many_clients_few_descriptors,
-             test_not_permitted, test_modes, test_users, test_something_else, test_log, test_bare,
+             test_not_permitted, test_modes, test_users, test_something_else,
+             test_domains_of_others, test_map_something_else, test_log, test_bare,
              test_blocked_sender, test_reads_json)

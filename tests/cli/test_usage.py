@@ -202,10 +202,32 @@ def test_addresses(scene):
          "a file was made for a malformed address")
 
 
+def test_addresses_of_shared_memory(scene):
+    """malformed addresses of shm:// and map://: the same, and no domain is made for them"""
+    path, domain = scene.path("x"), scene.path("xdomain")
+    for address, told in (
+            ("shm://", "the name is empty"), ("shm://x?ring=1", "not between 1024 and"),
+            ("shm://x?backing=paper", "none of memfd, posix"), ("shm://x?wait=long", "wait=long"),
+            ("shm://x?pages=small", "pages"), ("shm://x?clients=0", "clients"),
+            ("shm://x?backing=posix&pages=huge", "no huge pages"), ("shm://x?mode=9", "mode"),
+            ("shm://x?domain=", "domain"), ("shm://x?type=stream", "type"),
+            ("shm://x?backing=anonymous", "only a pair"), ("shm://x?backing=zero", "only a pair"),
+            ("map://", r"begins with / or \./"), ("map://x", r"begins with / or \./"),
+            (f"map://{path}/", "names a folder"), (f"map://{path}?backing=sysv", "backing"),
+            (f"map://{path}?pages=huge", "file system's"), (f"map://{path}?ring=2G", "ring")):
+        for words in (["send", address, "t", "--timeout", "1"], ["echo", address]):
+            done = scene.chappe(*words, env={"CHAPPE_DOMAIN": domain}).expect(2, out=b"", err=told)
+            need(done.words.startswith("chappe: ") and address in done.words, done.told())
+    done = scene.chappe("echo", "shm://x", env={"CHAPPE_DOMAIN": "relative"})
+    done.expect(2, out=b"", err="CHAPPE_DOMAIN=relative: the path must begin with /")
+    need(not any(name.startswith("x") for name in os.listdir(scene.folder)),
+         "something was made for a malformed address")
+
+
 def test_mechanisms_table(scene):
     """mechanisms: a table, the same for one by name, unknown ones are suggested"""
     text = scene.chappe("mechanisms").expect(0, err="^$").out.decode()
-    for name in ("pipe", "unix"):
+    for name in ("pipe", "unix", "shm", "map"):
         need(re.search(rf"^{name} .*●", text, re.M), text)
     plain = scene.chappe("mechanisms", env={"LC_ALL": "C"}).expect(0).out
     need(plain.isascii() and b"yes" in plain, "not ASCII in the locale C")
@@ -218,7 +240,7 @@ def test_mechanisms_json(scene):
     """mechanisms --json: an object a line with everything in it"""
     lines = scene.chappe("mechanisms", "--json").expect(0, err="^$").out.splitlines()
     rows = {row["scheme"]: row for row in map(json.loads, lines)}
-    need({"pipe", "unix"} <= set(rows), rows.keys())
+    need({"pipe", "unix", "shm", "map"} <= set(rows), rows.keys())
     for row in rows.values():
         same("keys", set(row) - {"alias"},
              {"scheme", "summary", "form", "manual", "lost_with_sender", "lost_with_receiver",
@@ -226,8 +248,8 @@ def test_mechanisms_json(scene):
         need(set(row["support"].values()) <= {"acts", "carries", "refuses"}, row)
         same("number of capabilities", len(row["support"]), 12)
         need(set(row["ways"]) <= {"pair", "open", "listen", "both"}, row)
-    same("descriptors", [rows[name]["support"]["descriptors"] for name in ("pipe", "unix")],
-         ["refuses", "acts"])
+    same("descriptors", [rows[name]["support"]["descriptors"] for name in ("pipe", "unix", "shm")],
+         ["refuses", "acts", "acts"])
     same("one", scene.chappe("mechanisms", "unix", "--json").expect(0).out.splitlines(),
          [line for line in lines if json.loads(line)["scheme"] == "unix"])
 
@@ -236,4 +258,5 @@ if __name__ == "__main__":
     cli.main(test_version, test_overview, test_help_of_commands, test_help_of_mechanisms,
              test_roff, test_no_command, test_unknown_command, test_unknown_option,
              test_option_values, test_numbers, test_durations, test_descriptors, test_words,
-             test_contradictions, test_addresses, test_mechanisms_table, test_mechanisms_json)
+             test_contradictions, test_addresses, test_addresses_of_shared_memory,
+             test_mechanisms_table, test_mechanisms_json)

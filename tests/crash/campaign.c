@@ -12,6 +12,7 @@
 #define MISSES_MOST 3
 #define WALK_MOST 50000 /* steps */
 #define REPEATED 16     /* an instruction repeated more often is thinned out */
+#define UNSEEN_SHARE 20 /* of the survivors' operations, after what nobody can see */
 #define ENDS 3          /* of these repetitions, at both ends, stay */
 #define MIDDLES 8
 
@@ -93,6 +94,8 @@ static bool play(const struct run *run, struct plan *plan) {
     struct result result;
     plan->scenario = run->scenario;
     plan->operations = run->effort->operations;
+    if (!plan->seen)
+        plan->operations = 1 + plan->operations / UNSEEN_SHARE;
     plan->trace = trace;
     plan->recoverer_trace = recoverer_trace;
     stage_play(plan, &result);
@@ -114,7 +117,8 @@ static bool play(const struct run *run, struct plan *plan) {
 static void strike_points(const struct run *run, enum strike strike, const struct points *points) {
     size_t failures = 0;
     for (size_t i = 0; i < points->count && failures < FAILURES_MOST; i++) {
-        struct plan plan = {.strike = strike, .point = points->at[i]};
+        struct plan plan = {
+            .strike = strike, .point = points->at[i], .seen = is_visible(trace, points->at[i])};
         failures += !play(run, &plan);
     }
 }
@@ -197,7 +201,7 @@ static void write_addresses(const struct trace *of, FILE *addresses) {
 }
 
 static bool record(const struct run *run) {
-    struct plan plan = {.strike = STRIKE_RECORD};
+    struct plan plan = {.strike = STRIKE_RECORD, .seen = true};
     trace->done = false;
     if (!play(run, &plan))
         return false;
@@ -236,6 +240,6 @@ bool campaign_again(const struct scenario *scenario, enum strike strike, size_t 
     struct run run = {.scenario = scenario, .effort = &effort, .output = output, .tally = &tally};
     if (!record(&run))
         return false;
-    struct plan plan = {.strike = strike, .point = point};
+    struct plan plan = {.strike = strike, .point = point, .seen = true};
     return play(&run, &plan);
 }

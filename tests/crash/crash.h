@@ -43,8 +43,7 @@ struct world {
     bool recoverer_killed;
     struct ledger *ledger;
     int control[2]; /* a socket pair: [0] the stage's, [1] the victim's */
-    /* The scenario's own, zero at first; a fork copies it. */
-    _Alignas(64) unsigned char state[STATE_MOST];
+    void *state; /* the scenario's own: STATE_MOST bytes, zero at first; a fork copies it */
 };
 
 typedef void world_function(struct world *world);

@@ -2,7 +2,9 @@
  *
  * The stepper's program: runs scenarios, one line of figures each; run.py makes a report.
  *
- *     crash [-a] [-o FOLDER] [PATTERN...]    runs; -a all points, -o writes addresses there
+ *     crash [-a] [-m N] [-o FOLDER] [PATTERN...]
+ *                                            runs; -a all points, -m at most N of each kind,
+ *                                            -o writes the addresses reached there
  *     crash -l [PATTERN...]                  lists scenarios with what they cover
  *     crash -s kill|stop|none -i POINT NAME  one point again */
 #include <errno.h>
@@ -28,7 +30,7 @@ static const struct effort full_effort = {
 struct settings {
     bool all, lists;
     const char *folder, *strike, *directory;
-    size_t point;
+    size_t point, most;
     char **patterns;
 };
 
@@ -132,13 +134,14 @@ static void stay_here(void) {
 int main(int argc, char **argv) {
     struct settings settings = {0};
     int option;
-    while ((option = getopt(argc, argv, "alo:s:i:")) != -1) {
+    while ((option = getopt(argc, argv, "alo:s:i:m:")) != -1) {
         if (option == '?')
             return 2;
         settings.all |= option == 'a';
         settings.lists |= option == 'l';
         settings.folder = option == 'o' ? optarg : settings.folder;
         settings.strike = option == 's' ? optarg : settings.strike;
+        settings.most = option == 'm' ? strtoul(optarg, NULL, 10) : settings.most;
         settings.point = option == 'i' ? strtoul(optarg, NULL, 10) : settings.point;
     }
     settings.patterns = argv + optind;

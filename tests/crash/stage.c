@@ -155,7 +155,7 @@ static void play(const struct plan *plan) {
     struct world *world = calloc(1, sizeof *world);
     struct remains before, after;
     struct victim victim;
-    crash_need(world != NULL);
+    crash_need(world != NULL && (world->state = calloc(1, STATE_MOST)) != NULL);
     world->scenario = scenario;
     world->directory = directory_name;
     world->ledger = ledger;

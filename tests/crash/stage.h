@@ -49,6 +49,7 @@ struct plan {
     bool recovers; /* a second victim comes after the first one's death */
     enum strike recoverer_strike;
     size_t recoverer_point;
+    bool seen;           /* others can see the step before the point: all operations */
     unsigned operations; /* of the survivors */
     bool only_steps;     /* to the point in single steps, whatever way the run takes */
     struct trace *trace; /* recorded, or to be */

@@ -3,8 +3,9 @@
 """The stepper (tests/crash/stage.h tells how it works): every operation is killed and stopped
 after its instructions, in the library as it is installed: optimised, without sanitizers.
 
-test_stepper.py [--all] [--compiler gcc|clang] [PATTERN...]
---all: every point, not some; without it, what `./test` has time for."""
+test_stepper.py [--all] [--most N] [--compiler gcc|clang] [PATTERN...]
+--all: every point, not some; without it, what `./test` has time for. --most: at most so many
+points of each kind in each operation, evenly spread."""
 
 import argparse
 import os
@@ -79,6 +80,7 @@ def run(check, folder, compiler, options):
     with tempfile.TemporaryDirectory(prefix="chappe-reached-") as addresses:
         command = [folder / "tests/crash/crash", "-o", addresses]
         command += ["-a"] if options.all else []
+        command += ["-m", str(options.most)] if options.most else []
         command += options.patterns
         with subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE) as stepper:
@@ -99,6 +101,29 @@ def run(check, folder, compiler, options):
     totals.tell(program, compiler)
 
 
+# What has to be found in operations that have a fault (scenarios/planted.c).
+PLANTED = {
+    "planted/blocked": "the survivors are blocked",
+    "planted/torn": "torn",
+    "planted/lost": "is lost",
+    "planted/doubled": "received twice",
+    "planted/late": "a late step undid",
+    "planted/file": "files are left",
+    "planted/segment": "System V segments are left",
+    "planted/descriptor": "descriptors before",
+    "planted/mapping": "shared mappings before",
+}
+
+
+def find_planted(check, folder, compiler):
+    """Each planted fault has to be found, and by what was meant to find it."""
+    found = tap.run(folder / "tests/crash/crash", "planted/*").stdout
+    for name, expect in PLANTED.items():
+        lines = [line for line in found.splitlines() if name in line]
+        seen = any(line.startswith("#") and expect in line for line in lines)
+        check.point(f"{compiler}: red on {name}", [] if seen else [f"no “{expect}”", *lines])
+
+
 def tell(check, program, name, numbers, reached, failures):
     count, entered, functions = program.coverage(reached)
     if numbers["failed"] and not failures:
@@ -112,6 +137,7 @@ def tell(check, program, name, numbers, reached, failures):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--most", type=int)
     parser.add_argument("--compiler", action="append")
     parser.add_argument("patterns", nargs="*")
     options = parser.parse_args()
@@ -132,6 +158,7 @@ def main():
         check.red(f"{compiler}: a function that nothing covers", report.uncovered,
                   SOURCE / "include/chappe/chappe.h", FOLDER / "pure.txt",
                   covered - {"chappe_send"}, expect="chappe_send: no scenario")
+        find_planted(check, folder, compiler)
         run(check, folder, compiler, options)
     check.finish()
 

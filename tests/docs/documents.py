@@ -5,6 +5,7 @@ shell session that runs them, comparison of what is shown with what is printed."
 import contextlib
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import pathlib
@@ -117,6 +118,22 @@ def shown_file_problems(examples, block):
         yield f"line {block.place}: these lines are not in {name}, one after the other"
 
 
+# ---- a /dev/shm of its own -----------------------------------------------------------------
+
+MOUNTED = ["sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh"]
+UNSHARED = (["unshare", "--mount", *MOUNTED],
+            ["unshare", "--user", "--map-root-user", "--mount", *MOUNTED])
+
+
+@functools.cache
+def private_memory():
+    """What to write before a command so that its /dev/shm is empty and seen by nobody else;
+    [] where that is not permitted."""
+    permitted = (words for words in UNSHARED
+                 if shutil.which("unshare") and tap.run(*words, "true").returncode == 0)
+    return next(permitted, [])
+
+
 # ---- a shell session ----------------------------------------------------------------------
 
 # Commands come through descriptor 3, each followed by what ends it. $? is as the reader
@@ -145,7 +162,8 @@ class Session:
         # The driver's descriptor 3 is `reading`, whatever its number here.
         start = f"exec 3<&{reading} {reading}<&-" if reading != 3 else ":"
         self.process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc", "-c", f"{start}\n{DRIVER}", "bash", self.mark],
+            [*private_memory(), "bash", "--noprofile", "--norc", "-c", f"{start}\n{DRIVER}",
+             "bash", self.mark],
             cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, pass_fds=[reading], start_new_session=True)
         os.close(reading)
@@ -225,10 +243,15 @@ def folder():
         yield pathlib.Path(name)
 
 
-def missing_program(command):
+def missing(command):
+    """Why this machine cannot run a command of a document as it is shown; None: it can."""
     words = set(re.findall(r"[\w.-]+", command))
-    return next((name for name in OPTIONAL_PROGRAMS if name in words and not shutil.which(name)),
-                None)
+    for name in OPTIONAL_PROGRAMS:
+        if name in words and not shutil.which(name):
+            return f"{name} is not installed"
+    if ("/dev/shm" in command or "domain show" in command) and not private_memory():
+        return "what is in /dev/shm is known only in a mount namespace, which is not permitted"
+    return None
 
 
 # ---- comparison ------------------------------------------------------------------------------

@@ -31,9 +31,9 @@ def run_page(check, blocks, session, tree, examples):
             shutil.copy(examples / name, tree / "tutorial" / name)
             continue
         for command, shown in block.steps():
-            missing = documents.missing_program(command)
-            if missing:
-                check.skip(documents.name_of(command), f"{missing} is not installed")
+            reason = documents.missing(command)
+            if reason:
+                check.skip(documents.name_of(command), reason)
                 continue
             check.clean(documents.name_of(command), documents.output_problems, session, command,
                         shown, block.mark == "varies")

@@ -13,6 +13,29 @@
 #define FEW 8
 #define MANY_ITEMS 40 /* more than chappe_wait() has room for without memory */
 #define SMALL ((size_t)100)
+#define LOOKS_MOST 2000
+
+/* ---- getting to know each other ---- */
+
+/* Memory that goes with its maker carries nothing until the other side has attached to it. */
+static int introduce(struct scene *scene, chappe_endpoint *opener, chappe_endpoint *keeper) {
+    chappe_wait_item item = {.endpoint = opener, .events = CHAPPE_WRITABLE};
+    chappe_message *message = NULL;
+    if (scene->is_pair || strstr(scene->address, "backing=sysv") == NULL)
+        return 0;
+    for (int i = 0; i < LOOKS_MOST; i++) {
+        int result = chappe_receive(keeper, NULL, CHAPPE_NOW, &message);
+        if (result != -EAGAIN && scene_check(scene, result) < 0 && !scene->once_more)
+            return result;
+        result = chappe_wait(&item, 1, CHAPPE_NOW);
+        if (result > 0)
+            return 0;
+        if (result != -EAGAIN && scene_check(scene, result) < 0 && !scene->once_more)
+            return result;
+    }
+    fail_msg("%s: the server never attaches to the memory", scene_text(scene));
+    return -EDEADLK;
+}
 
 /* ---- a message with all that can go with it ---- */
 
@@ -219,6 +242,10 @@ static int watch(struct scene *scene, chappe_endpoint *opener, chappe_endpoint *
     result = scene_send(scene, opener, SMALL, NULL);
     if (result < 0)
         return result;
+    if (injection.done && !is_readable(fd)) { /* a bell may have failed: the sender knows */
+        chappe_wait_item item = {.endpoint = opener, .events = CHAPPE_READABLE};
+        (void)chappe_wait(&item, 1, CHAPPE_NOW);
+    }
     if (!is_readable(fd))
         fail_msg("%s: a message is there, the descriptor of chappe_fd() does not tell",
                  scene_text(scene));
@@ -278,8 +305,8 @@ static int finish(struct scene *scene, chappe_endpoint *opener, chappe_endpoint 
 
 void scene_exchange(struct scene *scene) {
     static int (*const steps[])(struct scene *, chappe_endpoint *, chappe_endpoint *) = {
-        send_everything, ask,           ask_in_vain, batch,           reserve,
-        watch,           wait_for_many, ask,         send_everything, finish};
+        introduce, send_everything, ask, ask_in_vain,     batch, reserve,
+        watch,     wait_for_many,   ask, send_everything, finish};
     chappe_endpoint *opener, *keeper;
     int result = scene_ends(scene, &opener, &keeper);
     if (result < 0)

@@ -120,15 +120,15 @@ struct scenario {
     const char *name;
     void (*set_up)(void); /* runs alone, before the participants */
     struct explore_participant participants[EXPLORE_PARTICIPANTS + 1];
-    void (*finish)(void);  /* runs alone, and sees everything; may be NULL */
-    const char *outcomes;  /* all of what explore_outcome() may tell, sorted; NULL: whatever */
-    const char *expects;   /* a part of the failure that there must be; NULL: none */
-    unsigned deaths;       /* at most, in one run; stops count */
+    void (*finish)(void);   /* runs alone, and sees everything; may be NULL */
+    const char *outcomes;   /* all of what explore_outcome() may tell, sorted; NULL: whatever */
+    const char *expects;    /* a part of the failure that there must be; NULL: none */
+    unsigned deaths;        /* at most, in one run; stops count */
     unsigned interruptions; /* how often one who could go on does not, + 1; 0: any number */
-    unsigned overlooks;    /* how often loads return what is not the newest; 0: any number */
-    bool barriers;         /* explore_barrier() is used */
-    bool slow;             /* not in the short form */
-    const char *proves;    /* the source whose accesses it is to notice; NULL: none */
+    unsigned overlooks;     /* how often loads return what is not the newest; 0: any number */
+    bool barriers;          /* explore_barrier() is used */
+    bool slow;              /* not in the short form */
+    const char *proves;     /* the source whose accesses it is to notice; NULL: none */
 };
 
 extern const struct scenario *const explore_scenarios[]; /* NULL at the end */

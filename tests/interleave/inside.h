@@ -91,14 +91,14 @@ struct schedule {
     const struct scenario *scenario;
     struct participant participants[EXPLORE_PARTICIPANTS];
     unsigned count;
-    int running;         /* -1: set_up() or finish() */
-    unsigned deaths;     /* that are left */
+    int running;     /* -1: set_up() or finish() */
+    unsigned deaths; /* that are left */
     unsigned interruptions;
     unsigned overlooks;  /* that are left, if they are limited */
     unsigned long steps; /* of this run */
     bool every_step;     /* a choice of who goes on before every step */
     bool tracing;
-    struct view fences;  /* known to whoever passes one */
+    struct view fences; /* known to whoever passes one */
     const void *ledger; /* of the scenario */
     size_t ledger_size;
     bool bells[EXPLORE_BELLS];

@@ -263,8 +263,8 @@ static void kill_waiting(unsigned index) {
 static bool end_waits(void) {
     for (unsigned i = 0; i < schedule.count; i++) {
         struct participant *participant = &schedule.participants[i];
-        if (participant->state == WAITING &&
-            participant->wait != WAIT_SLEEP && participant->wait != WAIT_BELL) {
+        if (participant->state == WAITING && participant->wait != WAIT_SLEEP &&
+            participant->wait != WAIT_BELL) {
             participant->gave_up = true;
             go_on(i);
             return true;

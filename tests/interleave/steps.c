@@ -110,8 +110,8 @@ bool explore_swap_if32(struct explore_site *site, void *word, uint32_t *expected
     return swapped;
 }
 
-static uint64_t change_alone(unsigned location, enum explore_operation operation,
-                             uint64_t operand, unsigned size) {
+static uint64_t change_alone(unsigned location, enum explore_operation operation, uint64_t operand,
+                             unsigned size) {
     uint64_t before = views_newest(location);
     uint64_t after = operation == EXPLORE_ADD  ? before + operand
                      : operation == EXPLORE_OR ? before | operand
@@ -128,8 +128,7 @@ uint64_t explore_change(struct explore_site *site, void *word, unsigned size, ui
     if (is_alone())
         return change_alone(location, site->operation, operand, size);
     schedule_step(STEP_OTHER);
-    uint64_t before =
-        views_change(self(), location, site->operation, operand, order_of(site));
+    uint64_t before = views_change(self(), location, site->operation, operand, order_of(site));
     steps_tell(site, "%s%s [%zu] by %#llx: was %#llx", weaken_operation_name(site->operation),
                order_name(site), views_offset(location), (unsigned long long)operand,
                (unsigned long long)before);

@@ -411,8 +411,8 @@ void views_drop_unordered(unsigned self) {
     steps_tell(NULL, "its store at offset %zu was not done yet", views_offset(location));
     uint8_t newest = (uint8_t)(locations[location].count - 1);
     struct knowledge *knowledge = knowledge_of(self);
-    struct view *views[] = {&knowledge->now, &knowledge->loaded, &knowledge->fenced,
-                            &knowledge->settled, &knowledge->begun, &schedule.fences};
+    struct view *views[] = {&knowledge->now,     &knowledge->loaded, &knowledge->fenced,
+                            &knowledge->settled, &knowledge->begun,  &schedule.fences};
     for (unsigned i = 0; i < 6; i++)
         if (views[i]->seen[location] > newest)
             views[i]->seen[location] = newest;

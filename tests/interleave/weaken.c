@@ -21,7 +21,7 @@ extern struct explore_site *const __stop_explore_sites[];
 struct place {
     const struct explore_site *site;
     const char *file;
-    unsigned number; /* among those of the same function and operation */
+    unsigned number;    /* among those of the same function and operation */
     uint64_t scenarios; /* a bit for each that reaches this place */
 };
 
@@ -106,16 +106,16 @@ static void visit(bool thorough) {
         if (explore_scenarios[i]->proves == NULL || (explore_scenarios[i]->slow && !thorough))
             continue;
         struct search search;
-        for (struct explore_site *const *site = __start_explore_sites;
-             site < __stop_explore_sites; site++)
+        for (struct explore_site *const *site = __start_explore_sites; site < __stop_explore_sites;
+             site++)
             (*site)->visits = 0;
         search_run(explore_scenarios[i], false, &search);
         if (search.failure != NULL) {
             tap_point(false, "%s fails without any weakening", explore_scenarios[i]->name);
             continue;
         }
-        for (struct explore_site *const *site = __start_explore_sites;
-             site < __stop_explore_sites; site++) {
+        for (struct explore_site *const *site = __start_explore_sites; site < __stop_explore_sites;
+             site++) {
             struct place *place = (*site)->visits > 0 ? find_place(*site) : NULL;
             if (place != NULL)
                 place->scenarios |= (uint64_t)1 << i;
@@ -178,8 +178,8 @@ static const char *find_noticing(const struct place *place, unsigned what) {
     return code == 0 ? NULL : explore_scenarios[code - 1]->name;
 }
 
-static void weaken(const struct place *place, unsigned what, const char *name,
-                   const char *pattern, unsigned counts[3]) {
+static void weaken(const struct place *place, unsigned what, const char *name, const char *pattern,
+                   unsigned counts[3]) {
     char key[160];
     snprintf(key, sizeof key, "%s %s %s %u without %s", place->file, place->site->function,
              weaken_operation_name(place->site->operation), place->number, name);

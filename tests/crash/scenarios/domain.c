@@ -35,7 +35,7 @@ struct state {
 };
 
 static struct state *state_of(struct world *world) {
-    return (struct state *)world->state;
+    return world->state;
 }
 
 #define well(call)                                                                                 \

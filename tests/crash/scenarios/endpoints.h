@@ -68,7 +68,7 @@ struct ends {
 };
 
 static inline struct ends *ends_of(struct world *world) {
-    return (struct ends *)world->state;
+    return world->state;
 }
 
 static inline const struct trial *trial_of(const struct world *world) {

@@ -40,7 +40,7 @@ struct index_case {
 };
 
 static struct state *state_of(struct world *world) {
-    return (struct state *)world->state;
+    return world->state;
 }
 
 static const struct index_case *case_of(const struct world *world) {

@@ -38,7 +38,7 @@ struct state {
 };
 
 static struct state *state_of(struct world *world) {
-    return (struct state *)world->state;
+    return world->state;
 }
 
 static const struct lane_case *case_of(const struct world *world) {

@@ -33,7 +33,7 @@ struct state {
 };
 
 static struct state *state_of(struct world *world) {
-    return (struct state *)world->state;
+    return world->state;
 }
 
 static uint64_t incarnation(enum bearer bearer) {

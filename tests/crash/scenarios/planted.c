@@ -91,7 +91,8 @@ static void account_message(struct world *world) {
 /* Counts by a look and a store: whoever comes in between is undone. */
 static void count_late(struct world *world) {
     struct shared *shared = shared_of(world);
-    uint64_t count = shared64_get_acquire(&shared->first);
+    /* Volatile, or a compiler could make one instruction of it. */
+    volatile uint64_t count = shared64_get_acquire(&shared->first);
     shared64_set_release(&shared->first, count + 1);
 }
 

@@ -31,7 +31,7 @@ struct state {
 };
 
 static struct state *state_of(struct world *world) {
-    return (struct state *)world->state;
+    return world->state;
 }
 
 static long futex(shared32 *word, int operation, uint32_t value, int64_t ms) {

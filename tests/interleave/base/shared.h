@@ -31,8 +31,8 @@ typedef struct {
             .operation = (OPERATION),                                                              \
             .order = (ORDER),                                                                      \
         };                                                                                         \
-        static struct explore_site *const entry                                                    \
-            __attribute__((used, section("explore_sites"))) = &explored;                           \
+        static struct explore_site *const entry __attribute__((used, section("explore_sites"))) =  \
+            &explored;                                                                             \
         (void)entry;                                                                               \
         &explored;                                                                                 \
     }))
@@ -51,8 +51,7 @@ typedef struct {
     explore_change(EXPLORE_SITE(EXPLORE_ADD, EXPLORE_BOTH), WORD, 8, VALUE)
 
 #define shared32_get(WORD) explore_load32(EXPLORE_SITE(EXPLORE_LOAD, 0), WORD)
-#define shared32_get_acquire(WORD)                                                                 \
-    explore_load32(EXPLORE_SITE(EXPLORE_LOAD, EXPLORE_ACQUIRE), WORD)
+#define shared32_get_acquire(WORD) explore_load32(EXPLORE_SITE(EXPLORE_LOAD, EXPLORE_ACQUIRE), WORD)
 #define shared32_set(WORD, VALUE) explore_store(EXPLORE_SITE(EXPLORE_STORE, 0), WORD, 4, VALUE)
 #define shared32_set_release(WORD, VALUE)                                                          \
     explore_store(EXPLORE_SITE(EXPLORE_STORE, EXPLORE_RELEASE), WORD, 4, VALUE)
@@ -60,13 +59,11 @@ typedef struct {
     explore_swap_if32(EXPLORE_SITE(EXPLORE_SWAP_IF, EXPLORE_BOTH), WORD, EXPECTED, DESIRED)
 #define shared32_add(WORD, VALUE)                                                                  \
     explore_change32(EXPLORE_SITE(EXPLORE_ADD, EXPLORE_BOTH), WORD, VALUE)
-#define shared32_or(WORD, BITS)                                                                    \
-    explore_change32(EXPLORE_SITE(EXPLORE_OR, EXPLORE_BOTH), WORD, BITS)
+#define shared32_or(WORD, BITS) explore_change32(EXPLORE_SITE(EXPLORE_OR, EXPLORE_BOTH), WORD, BITS)
 #define shared32_and(WORD, BITS)                                                                   \
     explore_change32(EXPLORE_SITE(EXPLORE_AND, EXPLORE_BOTH), WORD, BITS)
 
-#define shared_fence()                                                                             \
-    explore_fence(EXPLORE_SITE(EXPLORE_FENCE, EXPLORE_BOTH | EXPLORE_SEQUENTIAL))
+#define shared_fence() explore_fence(EXPLORE_SITE(EXPLORE_FENCE, EXPLORE_BOTH | EXPLORE_SEQUENTIAL))
 #define shared_compiler_fence() explore_compiler_fence(EXPLORE_SITE(EXPLORE_COMPILER_FENCE, 0))
 
 #define shared_write(TO, FROM, SIZE) explore_write(EXPLORE_SITE(EXPLORE_WRITE, 0), TO, FROM, SIZE)

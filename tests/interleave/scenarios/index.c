@@ -68,7 +68,8 @@ static void expect_three(void) {
 const struct scenario index_laps = {
     .name = "index laps",
     .set_up = set_up_capacity_one,
-    .participants = {{"sender", send_three_waiting, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_three_waiting, 0},
+                     {"nobody", index_send_none, 0},
                      {"receiver", index_receive_all, 0}},
     .finish = expect_three,
     .slow = true,
@@ -80,8 +81,10 @@ const struct scenario index_laps = {
 const struct scenario index_two_receivers = {
     .name = "index two receivers",
     .set_up = set_up_capacity_two,
-    .participants = {{"sender", index_send_one, 0}, {"nobody", index_send_none, 0},
-                     {"receiver", index_receive_all, 0}, {"other", index_receive_all, 0}},
+    .participants = {{"sender", index_send_one, 0},
+                     {"nobody", index_send_none, 0},
+                     {"receiver", index_receive_all, 0},
+                     {"other", index_receive_all, 0}},
     .finish = index_expect_each_once,
     .proves = "memory/index",
 };
@@ -89,7 +92,9 @@ const struct scenario index_two_receivers = {
 const struct scenario index_two_senders = {
     .name = "index two senders, one receiver",
     .set_up = set_up_capacity_two,
-    .participants = {{"one", index_send_one, 0}, {"other", index_send_one, 0}, {"receiver", index_receive_all, 0}},
+    .participants = {{"one", index_send_one, 0},
+                     {"other", index_send_one, 0},
+                     {"receiver", index_receive_all, 0}},
     .finish = index_expect_each_once,
     .proves = "memory/index",
 };
@@ -97,8 +102,10 @@ const struct scenario index_two_senders = {
 const struct scenario index_two_each = {
     .name = "index two messages, two receivers",
     .set_up = set_up_capacity_two,
-    .participants = {{"sender", index_send_two, 0}, {"nobody", index_send_none, 0},
-                     {"receiver", index_receive_all, 0}, {"other", index_receive_all, 0}},
+    .participants = {{"sender", index_send_two, 0},
+                     {"nobody", index_send_none, 0},
+                     {"receiver", index_receive_all, 0},
+                     {"other", index_receive_all, 0}},
     .finish = index_expect_each_once,
     .interruptions = 3,
     .slow = true,
@@ -113,7 +120,8 @@ static void set_up_last_lap(void) {
     shared64_set(&things->words.first, position);
     shared64_set(&things->words.next, position);
     for (unsigned i = 0; i < 2; i++)
-        shared64_set(&things->slots[i], (((uint64_t)1 << 31) - 1 - i) << 33 | (uint64_t)INDEX_DONE << 28);
+        shared64_set(&things->slots[i],
+                     (((uint64_t)1 << 31) - 1 - i) << 33 | (uint64_t)INDEX_DONE << 28);
 }
 
 static void send_two_waiting(void) {
@@ -135,7 +143,8 @@ static void expect_two_each(void) {
 const struct scenario index_last_lap = {
     .name = "index laps come round",
     .set_up = set_up_last_lap,
-    .participants = {{"sender", send_two_waiting, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_two_waiting, 0},
+                     {"nobody", index_send_none, 0},
                      {"receiver", index_receive_all, 0}},
     .finish = expect_two_each,
     .proves = "memory/index",
@@ -181,8 +190,10 @@ static void set_up_held(void) {
 const struct scenario index_carrying = {
     .name = "index carrying",
     .set_up = set_up_held,
-    .participants = {{"sender", send_rest, 0}, {"nobody", index_send_none, 0},
-                     {"holder", hold_one, 0}, {"receiver", index_receive_all, 0}},
+    .participants = {{"sender", send_rest, 0},
+                     {"nobody", index_send_none, 0},
+                     {"holder", hold_one, 0},
+                     {"receiver", index_receive_all, 0}},
     .finish = index_expect_each_once,
     .interruptions = 3,
     .proves = "memory/index",
@@ -222,8 +233,7 @@ static void expect_first_left(void) {
     explore_check(index_walk(&index, &position, &item) == 1 && item.state == INDEX_PUBLISHED &&
                       item.origin == 0 && item.lane == 0 && item.place == 0,
                   "a message that nobody wants stays what it is");
-    explore_check(index_ledger.got[0][1] == 1 && index_ledger.got[0][2] == 1,
-                  "the others go by");
+    explore_check(index_ledger.got[0][1] == 1 && index_ledger.got[0][2] == 1, "the others go by");
     explore_check(index_outcome(&index, 0, &item) == 0 && item.state == INDEX_PUBLISHED,
                   "its sender finds it by its first position");
 }
@@ -231,7 +241,8 @@ static void expect_first_left(void) {
 const struct scenario index_carrying_unclaimed = {
     .name = "index carrying what nobody wants",
     .set_up = set_up_capacity_two,
-    .participants = {{"sender", send_three_waiting, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_three_waiting, 0},
+                     {"nobody", index_send_none, 0},
                      {"receiver", receive_but_first, 0}},
     .finish = expect_first_left,
     .interruptions = 3,
@@ -268,7 +279,8 @@ static void receive_quickly(void) {
 const struct scenario index_quick = {
     .name = "index quick looks",
     .set_up = set_up_capacity_two,
-    .participants = {{"sender", send_two_waiting, 0}, {"other", index_send_one, 0},
+    .participants = {{"sender", send_two_waiting, 0},
+                     {"other", index_send_one, 0},
                      {"receiver", receive_quickly, 0}},
     .finish = index_expect_each_once,
     .interruptions = 2,

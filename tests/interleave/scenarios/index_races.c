@@ -54,8 +54,10 @@ static void claim_one(void) {
 const struct scenario index_withdrawal = {
     .name = "index withdrawal or claim",
     .set_up = set_up_one,
-    .participants = {{"sender", send_and_withdraw, 0}, {"nobody", index_send_none, 0},
-                     {"receiver", claim_one, 0}, {"other", claim_one, 0}},
+    .participants = {{"sender", send_and_withdraw, 0},
+                     {"nobody", index_send_none, 0},
+                     {"receiver", claim_one, 0},
+                     {"other", claim_one, 0}},
     .finish = expect_one_winner,
     .proves = "memory/index",
 };
@@ -95,8 +97,10 @@ static void take_copied(void) {
 const struct scenario index_settling = {
     .name = "index copied, then taken",
     .set_up = set_up_one,
-    .participants = {{"sender", send_in_one_place, 0}, {"nobody", index_send_none, 0},
-                     {"receiver", take_copied, 0}, {"other", claim_one, 0}},
+    .participants = {{"sender", send_in_one_place, 0},
+                     {"nobody", index_send_none, 0},
+                     {"receiver", take_copied, 0},
+                     {"other", claim_one, 0}},
     .finish = expect_one_winner,
     .proves = "memory/index",
 };
@@ -113,8 +117,8 @@ static void send_dropping(void) {
         bool dropped = false, held = false;
         while (!dropped && index_walk(&index, &position, &item) == 1) {
             held = item.state == INDEX_CLAIMED;
-            dropped = item.state == INDEX_PUBLISHED &&
-                      index_settle(&index, &item, INDEX_DROPPED) == 0;
+            dropped =
+                item.state == INDEX_PUBLISHED && index_settle(&index, &item, INDEX_DROPPED) == 0;
         }
         index_ledger.won[0] += dropped;
         if (held && !explore_wait_change())
@@ -134,7 +138,8 @@ static void expect_dropped_or_received(void) {
 const struct scenario index_dropping = {
     .name = "index dropping the oldest",
     .set_up = set_up_one,
-    .participants = {{"sender", send_dropping, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_dropping, 0},
+                     {"nobody", index_send_none, 0},
                      {"receiver", index_receive_all, 0}},
     .finish = expect_dropped_or_received,
     .proves = "memory/index",
@@ -188,8 +193,10 @@ static void expect_one_finish(void) {
 const struct scenario index_taking_away = {
     .name = "index taken away from a slow one",
     .set_up = set_up_sent,
-    .participants = {{"nobody", index_send_none, 0}, {"nobody else", index_send_none, 0},
-                     {"slow", be_slow, 0}, {"taker", take_away, 0}},
+    .participants = {{"nobody", index_send_none, 0},
+                     {"nobody else", index_send_none, 0},
+                     {"slow", be_slow, 0},
+                     {"taker", take_away, 0}},
     .finish = expect_one_finish,
     .proves = "memory/index",
 };
@@ -247,8 +254,10 @@ static void expect_received(void) {
 const struct scenario index_giving_back = {
     .name = "index given back",
     .set_up = set_up_sent,
-    .participants = {{"sender", use_place_again, 0}, {"nobody", index_send_none, 0},
-                     {"giver", give_back, 0}, {"receiver", receive_after, 0}},
+    .participants = {{"sender", use_place_again, 0},
+                     {"nobody", index_send_none, 0},
+                     {"giver", give_back, 0},
+                     {"receiver", receive_after, 0}},
     .finish = expect_received,
     .proves = "memory/index",
 };
@@ -307,7 +316,8 @@ static void expect_both_read(void) {
 const struct scenario index_reading = {
     .name = "index every reader",
     .set_up = set_up_one,
-    .participants = {{"sender", send_to_all, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_to_all, 0},
+                     {"nobody", index_send_none, 0},
                      {"reader", read_all, 0}},
     .finish = expect_both_read,
     .proves = "memory/index",
@@ -347,7 +357,8 @@ static void read_overtaken(void) {
 const struct scenario index_overtaking = {
     .name = "index reader overtaken",
     .set_up = set_up_one,
-    .participants = {{"sender", send_over, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_over, 0},
+                     {"nobody", index_send_none, 0},
                      {"reader", read_overtaken, 0}},
     .proves = "memory/index",
 };
@@ -379,7 +390,8 @@ static void expect_receipts(void) {
 const struct scenario index_receipts = {
     .name = "index receipts",
     .set_up = set_up_two,
-    .participants = {{"sender", send_with_receipts, 0}, {"nobody", index_send_none, 0},
+    .participants = {{"sender", send_with_receipts, 0},
+                     {"nobody", index_send_none, 0},
                      {"receiver", index_receive_all, 0}},
     .finish = expect_receipts,
     .interruptions = 3,

@@ -93,7 +93,8 @@ bool lane_receive(struct lane_reader *reader) {
         if (!explore_wait_newer(reader->ring + reader->offset))
             return false;
     explore_check(found == 1, "every frame fits");
-    explore_check(frame.kind == LANE_MESSAGE && frame.size == lane_ledger.size * 8 && frame.meta == 0,
+    explore_check(frame.kind == LANE_MESSAGE && frame.size == lane_ledger.size * 8 &&
+                      frame.meta == 0,
                   "a frame is what was committed");
     unsigned number = read_number(&frame, lane_ledger.size);
     explore_check(number > lane_ledger.freed, "what was freed does not come again");
@@ -243,7 +244,8 @@ static void finish_held(void) {
     explore_check(lane_writer_resume(&writer, &lane->words, lane->ring, sizeof lane->ring) == 0,
                   "the lane can be gone on with");
     uint64_t count = lane_count_unread(&writer, &exact);
-    explore_check(exact && count == lane_ledger.sent - lane_ledger.gotten, "what is not taken is unread");
+    explore_check(exact && count == lane_ledger.sent - lane_ledger.gotten,
+                  "what is not taken is unread");
     expect_in_order(lane_ledger.gotten);
 }
 
@@ -381,7 +383,8 @@ static void finish_announced(void) {
 const struct scenario lane_announced = {
     .name = "lane announced bodies",
     .set_up = lane_set_up_two_words,
-    .participants = {{"writer", lane_send_announced_two, 0}, {"reader", lane_receive_looking_ahead, 0}},
+    .participants = {{"writer", lane_send_announced_two, 0},
+                     {"reader", lane_receive_looking_ahead, 0}},
     .finish = finish_announced,
     .outcomes = "0 1 2",
     .proves = "memory/lane",

@@ -26,16 +26,19 @@ static void expect_but_one(void) {
         explore_check(number - expected <= 1, "at most one message is missing");
         expected = number + 1;
     }
-    explore_check(lane_ledger.begun < expected || (!explore_is_dead(0) && lane_ledger.gotten == lane_ledger.sent) ||
+    explore_check(lane_ledger.begun < expected ||
+                      (!explore_is_dead(0) && lane_ledger.gotten == lane_ledger.sent) ||
                       lane_ledger.begun == expected,
                   "what was sent is received");
-    explore_check(lane_ledger.gotten + explore_is_dead(0) >= lane_ledger.sent, "at most one is missing");
+    explore_check(lane_ledger.gotten + explore_is_dead(0) >= lane_ledger.sent,
+                  "at most one is missing");
 }
 
 const struct scenario lane_writer_dies = {
     .name = "lane writer dies",
     .set_up = lane_set_up,
-    .participants = {{"writer", lane_send_three, MAY_DIE}, {"second", go_on_writing, 0},
+    .participants = {{"writer", lane_send_three, MAY_DIE},
+                     {"second", go_on_writing, 0},
                      {"reader", lane_receive_each, 0}},
     .finish = expect_but_one,
     .deaths = 1,
@@ -45,7 +48,8 @@ const struct scenario lane_writer_dies = {
 const struct scenario lane_writer_dies_padding = {
     .name = "lane writer dies, pads",
     .set_up = lane_set_up_two_words,
-    .participants = {{"writer", lane_send_three, MAY_DIE}, {"second", go_on_writing, 0},
+    .participants = {{"writer", lane_send_three, MAY_DIE},
+                     {"second", go_on_writing, 0},
                      {"reader", lane_receive_each, 0}},
     .finish = expect_but_one,
     .deaths = 1,
@@ -55,7 +59,8 @@ const struct scenario lane_writer_dies_padding = {
 const struct scenario lane_writer_dies_announcing = {
     .name = "lane writer dies, announced bodies",
     .set_up = lane_set_up_two_words,
-    .participants = {{"writer", lane_send_announced_two, MAY_DIE}, {"second", go_on_writing, 0},
+    .participants = {{"writer", lane_send_announced_two, MAY_DIE},
+                     {"second", go_on_writing, 0},
                      {"reader", lane_receive_looking_ahead, 0}},
     .finish = expect_but_one,
     .deaths = 1,
@@ -78,15 +83,18 @@ static void expect_but_two(void) {
         explore_check(lane_ledger.got[i] >= expected, "nothing comes twice, or out of order");
         expected = lane_ledger.got[i] + 1;
     }
-    explore_check(lane_ledger.gotten + doubtful >= lane_ledger.sent, "one is missing for each death at most");
+    explore_check(lane_ledger.gotten + doubtful >= lane_ledger.sent,
+                  "one is missing for each death at most");
     explore_check(lane_ledger.gotten <= lane_ledger.begun, "nothing comes that was not sent");
 }
 
 const struct scenario lane_two_writers_die = {
     .name = "lane writer and its recoverer die",
     .set_up = lane_set_up,
-    .participants = {{"writer", lane_send_two, MAY_DIE}, {"second", go_on_writing, MAY_DIE},
-                     {"third", go_on_again, 0}, {"reader", lane_receive_each, 0}},
+    .participants = {{"writer", lane_send_two, MAY_DIE},
+                     {"second", go_on_writing, MAY_DIE},
+                     {"third", go_on_again, 0},
+                     {"reader", lane_receive_each, 0}},
     .finish = expect_but_two,
     .deaths = 2,
     .slow = true,
@@ -126,7 +134,8 @@ static void expect_whole_batch(void) {
 const struct scenario lane_batch_dies = {
     .name = "lane writer dies, batch",
     .set_up = lane_set_up,
-    .participants = {{"writer", send_one_batch, MAY_DIE}, {"second", go_on_after_batch, 0},
+    .participants = {{"writer", send_one_batch, MAY_DIE},
+                     {"second", go_on_after_batch, 0},
                      {"reader", lane_receive_each, 0}},
     .finish = expect_whole_batch,
     .deaths = 1,
@@ -160,7 +169,8 @@ static void expect_again(void) {
 const struct scenario lane_reader_dies = {
     .name = "lane reader dies",
     .set_up = lane_set_up,
-    .participants = {{"writer", lane_send_four, 0}, {"reader", lane_receive_pairs, MAY_DIE},
+    .participants = {{"writer", lane_send_four, 0},
+                     {"reader", lane_receive_pairs, MAY_DIE},
                      {"second", go_on_reading, 0}},
     .finish = expect_again,
     .deaths = 1,
@@ -170,8 +180,10 @@ const struct scenario lane_reader_dies = {
 const struct scenario lane_both_die = {
     .name = "lane reader and writer die",
     .set_up = lane_set_up,
-    .participants = {{"writer", lane_send_three, MAY_DIE}, {"reader", lane_receive_each, MAY_DIE},
-                     {"second reader", go_on_reading, 0}, {"second writer", go_on_writing, 0}},
+    .participants = {{"writer", lane_send_three, MAY_DIE},
+                     {"reader", lane_receive_each, MAY_DIE},
+                     {"second reader", go_on_reading, 0},
+                     {"second writer", go_on_writing, 0}},
     .deaths = 2,
     .slow = true,
     .proves = "memory/lane",
@@ -182,7 +194,8 @@ const struct scenario lane_both_die = {
 const struct scenario lane_stops = {
     .name = "lane writer or reader stops",
     .set_up = lane_set_up,
-    .participants = {{"writer", lane_send_three, MAY_STOP}, {"reader", lane_receive_each, MAY_STOP}},
+    .participants = {{"writer", lane_send_three, MAY_STOP},
+                     {"reader", lane_receive_each, MAY_STOP}},
     .deaths = 1,
     .proves = "memory/lane",
 };

@@ -9,9 +9,7 @@
 
 #include <stdio.h>
 
-static struct {
-    shared64 x, y, z;
-} *words;
+static struct { shared64 x, y, z; } * words;
 
 static uint64_t got[4];
 
@@ -105,7 +103,8 @@ static void read_two(void) {
 const struct scenario litmus_release_sequence = {
     .name = "litmus MP through a swap",
     .set_up = set_up,
-    .participants = {{"writer", write_release, 0}, {"swapper", add_behind, 0},
+    .participants = {{"writer", write_release, 0},
+                     {"swapper", add_behind, 0},
                      {"reader", read_two, 0}},
     .finish = tell_two,
     .outcomes = "00 21",
@@ -205,7 +204,9 @@ static void read_yx_fence(void) {
 const struct scenario litmus_iriw = {
     .name = "litmus IRIW acquire",
     .set_up = set_up,
-    .participants = {{"write x", write_x, 0}, {"write y", write_y, 0}, {"read xy", read_xy, 0},
+    .participants = {{"write x", write_x, 0},
+                     {"write y", write_y, 0},
+                     {"read xy", read_xy, 0},
                      {"read yx", read_yx, 0}},
     .finish = tell_four,
     .outcomes = "0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1010 1011 1100 1101 1110 1111",
@@ -214,8 +215,10 @@ const struct scenario litmus_iriw = {
 const struct scenario litmus_iriw_fences = {
     .name = "litmus IRIW fences",
     .set_up = set_up,
-    .participants = {{"write x", write_x, 0}, {"write y", write_y, 0},
-                     {"read xy", read_xy_fence, 0}, {"read yx", read_yx_fence, 0}},
+    .participants = {{"write x", write_x, 0},
+                     {"write y", write_y, 0},
+                     {"read xy", read_xy_fence, 0},
+                     {"read yx", read_yx_fence, 0}},
     .finish = tell_four,
     .outcomes = "0000 0001 0010 0011 0100 0101 0110 0111 1000 1001 1011 1100 1101 1110 1111",
 };
@@ -276,7 +279,9 @@ static void tell_disagreement(void) {
 const struct scenario litmus_corr_two = {
     .name = "litmus CoRR of two writers",
     .set_up = set_up,
-    .participants = {{"one", set_x1, 0}, {"two", set_x2, 0}, {"reader", read_twice, 0},
+    .participants = {{"one", set_x1, 0},
+                     {"two", set_x2, 0},
+                     {"reader", read_twice, 0},
                      {"other", read_twice_more, 0}},
     .finish = tell_disagreement,
     .outcomes = "agree",

@@ -18,7 +18,7 @@ static struct {
     struct participant slots[COUNT];
     shared64 held; /* by the bearer of number 0: its incarnation, or 0 */
     struct statistics_row row;
-} *table;
+} * table;
 
 static struct {
     unsigned joined, cleaned, buried;
@@ -125,9 +125,11 @@ static void look_at_it(void) {
 const struct scenario participants_looking = {
     .name = "participants look",
     .set_up = set_up_live,
-    .participants = {{"leaver", leave_and_join, 0}, {"next", join_next, 0},
+    .participants = {{"leaver", leave_and_join, 0},
+                     {"next", join_next, 0},
                      {"looker", look_at_it, 0}},
     .interruptions = 3,
+    .overlooks = 2,
     .proves = "memory/participants",
 };
 
@@ -239,12 +241,12 @@ static void bear_next(void) {
     int error;
     for (;;) {
         explore_forget(NULL, 0);
-        error = participants_find_free(&(struct participants){.words = &table->words,
-                                                              .slots = table->slots,
-                                                              .count = 1},
-                                       0) == 0
-                    ? join(0, NEXT_ONE)
-                    : -EAGAIN;
+        error =
+            participants_find_free(
+                &(struct participants){.words = &table->words, .slots = table->slots, .count = 1},
+                0) == 0
+                ? join(0, NEXT_ONE)
+                : -EAGAIN;
         if (error == 0)
             break;
         explore_check(error == -EAGAIN || error == -EBUSY, "it is not free, or being buried");
@@ -278,7 +280,8 @@ const struct scenario participants_burying = {
 const struct scenario participants_burying_both = {
     .name = "participants bury, two at once",
     .set_up = set_up_dead,
-    .participants = {{"burier", bury_known_by_one, 0}, {"other", bury_known_by_two, 0},
+    .participants = {{"burier", bury_known_by_one, 0},
+                     {"other", bury_known_by_two, 0},
                      {"next", bear_next, 0}},
     .finish = expect_kept,
     .interruptions = 3,
@@ -288,7 +291,8 @@ const struct scenario participants_burying_both = {
 const struct scenario participants_burier_dies = {
     .name = "participants bury, one dies or stops",
     .set_up = set_up_dead,
-    .participants = {{"burier", bury_known_by_one, MAY_DIE | MAY_STOP}, {"other", bury_known_by_two, 0},
+    .participants = {{"burier", bury_known_by_one, MAY_DIE | MAY_STOP},
+                     {"other", bury_known_by_two, 0},
                      {"next", bear_next, 0}},
     .finish = expect_kept,
     .deaths = 1,

@@ -8,7 +8,7 @@
 static struct {
     _Alignas(64) shared32 word;
     _Alignas(64) shared32 works[2]; /* what each waker has done, as a count */
-} *shared;
+} * shared;
 
 static uint32_t seen[2];
 
@@ -160,13 +160,13 @@ static void expect_awake(void) {
 }
 
 #define WAITING(NAME, TEXT, SET_UP, SLEEPER, WAKER, FLAGS)                                         \
-    const struct scenario NAME = {.name = TEXT,                                                    \
-                                  .set_up = SET_UP,                                                \
-                                  .participants = {{"sleeper", SLEEPER, REGISTERED},               \
-                                                   {"waker", WAKER, FLAGS}},                       \
-                                  .finish = expect_awake,                                          \
-                                  .barriers = true,                                                \
-                                  .proves = "memory/waiting"}
+    const struct scenario NAME = {                                                                 \
+        .name = TEXT,                                                                              \
+        .set_up = SET_UP,                                                                          \
+        .participants = {{"sleeper", SLEEPER, REGISTERED}, {"waker", WAKER, FLAGS}},               \
+        .finish = expect_awake,                                                                    \
+        .barriers = true,                                                                          \
+        .proves = "memory/waiting"}
 
 WAITING(waiting_once, "waiting once", set_up, await_one, work_once, REGISTERED);
 WAITING(waiting_twice, "waiting twice", set_up, await_two, work_twice, REGISTERED);
@@ -190,7 +190,8 @@ const struct scenario waiting_bell_careless = {
 const struct scenario waiting_two_wakers = {
     .name = "waiting for two wakers",
     .set_up = set_up,
-    .participants = {{"sleeper", await_both, REGISTERED}, {"first", work_once, REGISTERED},
+    .participants = {{"sleeper", await_both, REGISTERED},
+                     {"first", work_once, REGISTERED},
                      {"second", work_second, REGISTERED}},
     .finish = expect_awake,
     .barriers = true,
