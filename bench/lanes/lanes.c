@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * lanes: messages in shared memory beside the limits of the machine, in one run. README.md
- * beside byhand's tells how to read it; docs/PERFORMANCE.md what it told. */
+ * tells how to read it, docs/PERFORMANCE.md what it told. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,10 +14,10 @@
 #define TRIES 4 /* of a pass */
 
 static const struct way *const ways[] = {
-    &way_bounce_one,  &way_bounce_two, &way_flag,     &way_slots,
-    &way_slots_futex, &way_futex,      &way_eventfd,  &way_vm_read,
-    &way_memcpy,      &way_gathered,   &way_lane,     &way_lane_adaptive,
-    &way_unix,        &way_shm,        &way_shm_spin, &way_shm_sleep,
+    &way_bounce_one, &way_bounce_two,    &way_flag,    &way_slots,  &way_slots_futex,
+    &way_futex,      &way_eventfd,       &way_vm_read, &way_memcpy, &way_gathered,
+    &way_lane,       &way_lane_adaptive, &way_unix,    &way_shm,    &way_shm_spin,
+    &way_shm_sleep,  &way_shm_read,
 };
 
 struct request {

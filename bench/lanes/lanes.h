@@ -71,12 +71,13 @@ struct way {
     void (*leave)(struct run *run); /* in both; may be NULL */
 };
 
-extern const struct way way_bounce_one, way_bounce_two, way_flag;       /* words.c */
-extern const struct way way_slots, way_slots_futex;                     /* slots.c */
-extern const struct way way_futex, way_eventfd, way_vm_read;            /* kernel.c */
-extern const struct way way_gathered, way_memcpy;                       /* kernel.c */
-extern const struct way way_lane, way_lane_adaptive;                    /* direct.c */
-extern const struct way way_unix, way_shm, way_shm_spin, way_shm_sleep; /* through.c */
+extern const struct way way_bounce_one, way_bounce_two, way_flag; /* words.c */
+extern const struct way way_slots, way_slots_futex;               /* slots.c */
+extern const struct way way_futex, way_eventfd, way_vm_read;      /* kernel.c */
+extern const struct way way_gathered, way_memcpy;                 /* kernel.c */
+extern const struct way way_lane, way_lane_adaptive;              /* direct.c */
+extern const struct way way_unix, way_shm, way_shm_spin, way_shm_sleep,
+    way_shm_read; /* through.c */
 
 /* ---- run.c ---- */
 

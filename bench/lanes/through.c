@@ -63,6 +63,15 @@ static void through_receive(struct run *run, void *bytes, size_t size) {
     chappe_release(message);
 }
 
+/* Looks at each line of it where it is, and keeps only what is checked. */
+static void through_read(struct run *run, void *bytes, size_t size) {
+    chappe_message *message = next(run->own, size);
+    read_lines(message->data, size);
+    copy(bytes, message->data, 8);
+    copy((char *)bytes + size - 8, (const char *)message->data + size - 8, 8);
+    chappe_release(message);
+}
+
 static const void *through_look(struct run *run, size_t size) {
     struct through *through = run->own;
     chappe_release(through->last);
@@ -76,6 +85,14 @@ static void through_ping(struct run *run) {
 
 static void through_pong(struct run *run) {
     loop_pong(run, through_send, through_receive);
+}
+
+static void through_ping_reading(struct run *run) {
+    loop_ping(run, through_send, through_read);
+}
+
+static void through_pong_reading(struct run *run) {
+    loop_pong(run, through_send, through_read);
 }
 
 static void through_produce(struct run *run) {
@@ -230,5 +247,17 @@ const struct way way_shm_sleep = {
     .consume_batches = through_consume_batches,
     .call = through_call,
     .sleep = through_sleep,
+    .leave = through_leave,
+};
+
+const struct way way_shm_read = {
+    .name = "shm-read",
+    .note = "as shm-spin, but each line is read where it is, and not copied out",
+    .least = {[LATENCY] = 1024},
+    .most = {[LATENCY] = SIZE_MOST},
+    .join = shm_spin_join,
+    .make = nothing_before,
+    .ping = through_ping_reading,
+    .pong = through_pong_reading,
     .leave = through_leave,
 };

@@ -139,6 +139,10 @@ int lanes_pair(const struct opening *a, const struct opening *b, const struct la
         return error;
     }
     segment_passed(first->segment);
+    socket_io_peer(ends[0], &first->carrier.peer);
+    socket_io_peer(ends[1], &second->carrier.peer);
+    /* The kernel noted who made the pair; which process has an end after a fork it cannot know. */
+    first->carrier.peer.pid = second->carrier.peer.pid = 0;
     first->carrier.crosses_fork = second->carrier.crosses_fork = true;
     *ret_a = &first->carrier;
     *ret_b = &second->carrier;
@@ -197,6 +201,8 @@ void lanes_disarm(struct lanes *lanes) {
  * has to be found by whoever polls. */
 static void lanes_interest(struct carrier *carrier, struct interest *ret_interest) {
     struct lanes *lanes = (struct lanes *)carrier;
+    if (lanes->control != NULL)
+        lanes_ring_again(lanes);
     bool ready = lanes_is_ready(lanes), room = lanes_has_room(lanes);
     bool holding = held_is_full(carrier->held);
     if (!ready || !room) {
@@ -211,7 +217,7 @@ static void lanes_interest(struct carrier *carrier, struct interest *ret_interes
     *ret_interest = (struct interest){.in = lanes->fd,
                                       .out = lanes->fd,
                                       .ready = ready,
-                                      .holding = holding,
+                                      .holding = holding || lanes->unrung,
                                       .room = room,
                                       .out_events = lanes->socket_full ? POLLOUT : 0};
 }

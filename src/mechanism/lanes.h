@@ -133,6 +133,7 @@ struct lanes {
     struct inlet *in;
     struct ahead ahead;
     struct waiting_spin spin;
+    bool unrung;  /* a bell could not be rung */
     bool armed;   /* the other side was asked to ring */
     bool ended;   /* the other side said so */
     bool alone;   /* memory that goes with us: the other side has not attached to it yet */
@@ -182,14 +183,15 @@ int lanes_say_hello(struct lanes *lanes);
 /* Passes a segment, or the descriptors of a letter. -EAGAIN: the socket is full. */
 int lanes_pass_segment(struct lanes *lanes, struct segment *segment);
 int lanes_pass_descriptors(struct lanes *lanes, const int *descriptors, size_t count);
-void lanes_ring(struct lanes *lanes);
+/* Reads the socket for something that the lane announced. */
+int lanes_fetch(struct lanes *lanes, bool (*has)(const struct lanes *lanes));
+void lanes_ring(struct lanes *lanes, shared32 *word);
+/* What a shortage of the kernel's kept from ringing. */
+void lanes_ring_again(struct lanes *lanes);
 /* Wakes the other side, if it sleeps on that word. */
 static inline void lanes_wake(struct lanes *lanes, shared32 *word) {
-    if (waiting_must_wake(word, lanes->registered)) {
-        uint32_t value = waiting_begin_wake(word);
-        lanes_ring(lanes);
-        waiting_end_wake(word, value);
-    }
+    if (waiting_must_wake(word, lanes->registered))
+        lanes_ring(lanes, word);
 }
 
 /* ---- lanes_send.c ---- */

@@ -152,16 +152,21 @@ void lanes_open_quick_reading(struct lanes *lanes) {
 
 /* ---- inlets ---- */
 
-int lanes_open_inlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
-                     void *ring, size_t size) {
+static struct inlet *make_inlet(struct lanes *lanes, struct segment *segment,
+                                struct lane_words *words, void *ring, size_t size) {
     struct inlet *inlet = calloc(1, sizeof *inlet);
     if (inlet == NULL)
-        return error_of(-ENOMEM, "%s", lanes->carrier.address);
+        return NULL;
     inlet->lanes = lanes;
     inlet->segment = segment_hold(segment);
     lane_reader_start(&inlet->reader, words, ring, size);
-    lanes->in = inlet;
-    return 0;
+    return inlet;
+}
+
+int lanes_open_inlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
+                     void *ring, size_t size) {
+    lanes->in = make_inlet(lanes, segment, words, ring, size);
+    return lanes->in != NULL ? 0 : error_of(-ENOMEM, "%s", lanes->carrier.address);
 }
 
 void lanes_leave_inlet(struct lanes *lanes, bool told) {
@@ -181,30 +186,33 @@ void lanes_leave_inlet(struct lanes *lanes, bool told) {
         free_inlet(inlet);
 }
 
+static bool has_pending(const struct lanes *lanes) {
+    return lanes->pending_count > 0;
+}
+
 /* The frame “next”: the lane goes on in a segment that came before. */
 static int go_on(struct lanes *lanes) {
     const char *name = lanes->carrier.address;
-    if (lanes->pending_count == 0) {
-        int error = lanes_listen(lanes);
-        if (error < 0)
-            return error;
-    }
-    if (lanes->pending_count == 0)
+    int error = lanes_fetch(lanes, has_pending);
+    if (error < 0)
+        return error;
+    if (!has_pending(lanes))
         return error_set(-EBADMSG, "%s: a lane goes on in memory that never came", name);
     struct segment *segment = lanes->pending[0];
+    if (segment->size < sizeof(struct lane_words) + LANE_RING_LEAST)
+        return error_set(-EBADMSG, "%s: a lane goes on in too little memory", name);
+    struct inlet *inlet = make_inlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
+                                     segment->memory + sizeof(struct lane_words),
+                                     segment->size - sizeof(struct lane_words));
+    if (inlet == NULL)
+        return error_of(-ENOMEM, "%s", name);
     for (size_t i = 1; i < lanes->pending_count; i++)
         lanes->pending[i - 1] = lanes->pending[i];
     lanes->pending_count--;
-    if (segment->size < sizeof(struct lane_words) + LANE_RING_LEAST) {
-        segment_release(segment);
-        return error_set(-EBADMSG, "%s: a lane goes on in too little memory", name);
-    }
+    segment_release(segment); /* the inlet holds it */
     lanes_leave_inlet(lanes, true);
-    int error = lanes_open_inlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
-                                 segment->memory + sizeof(struct lane_words),
-                                 segment->size - sizeof(struct lane_words));
-    segment_release(segment);
-    return error;
+    lanes->in = inlet;
+    return 0;
 }
 
 /* ---- bringing in ---- */
@@ -258,6 +266,10 @@ static int fetch_body(struct lanes *lanes, size_t announced, uint64_t size,
     return 0;
 }
 
+static bool has_arrivals(const struct lanes *lanes) {
+    return lanes->arrivals.set_count > 0;
+}
+
 static int give_descriptors(struct lanes *lanes, const struct envelope *envelope,
                             struct message *message) {
     const char *name = lanes->carrier.address;
@@ -265,7 +277,7 @@ static int give_descriptors(struct lanes *lanes, const struct envelope *envelope
     size_t announced = envelope->descriptors + (size_t)has_file;
     if (announced == 0)
         return 0;
-    int error = lanes->arrivals.set_count == 0 ? lanes_listen(lanes) : 0;
+    int error = lanes_fetch(lanes, has_arrivals);
     if (error == 0 && lanes->arrivals.set_count == 0)
         error = error_set(-EBADMSG, "%s: %zu descriptors were announced and never came", name,
                           announced);

@@ -354,6 +354,7 @@ static int check_size(const struct lanes *lanes, const struct letter *letter) {
 static int send_one(struct lanes *lanes, const struct letter *letter, enum send_mode mode) {
     struct carrier *carrier = &lanes->carrier;
     int error = 0;
+    lanes_ring_again(lanes);
     if (lanes->out == NULL || lanes->alone) {
         /* The hello, or the answer to it, may have come meanwhile. */
         error = lanes->hung_up ? 0 : lanes_hear(lanes);

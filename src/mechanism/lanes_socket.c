@@ -58,10 +58,27 @@ int lanes_pass_descriptors(struct lanes *lanes, const int *descriptors, size_t c
     return pass(lanes, &packet, sizeof packet, descriptors, count);
 }
 
-void lanes_ring(struct lanes *lanes) {
+static bool ring(struct lanes *lanes) {
     const uint8_t packet = LANES_BELL;
+    ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
     /* A full socket rings already; a broken one wakes by being broken. */
-    (void)os_send_bytes(lanes->fd, &packet, sizeof packet, false);
+    return sent >= 0 || sent == -EAGAIN || sent == -EPIPE || sent == -ECONNRESET;
+}
+
+void lanes_ring(struct lanes *lanes, shared32 *word) {
+    uint32_t value = waiting_begin_wake(word);
+    if (ring(lanes))
+        waiting_end_wake(word, value);
+    else
+        lanes->unrung = true; /* the word still says “asleep”: the next call rings again */
+}
+
+void lanes_ring_again(struct lanes *lanes) {
+    if (!lanes->unrung)
+        return;
+    lanes->unrung = false;
+    lanes_wake(lanes, &lanes_other(lanes)->arrivals);
+    lanes_wake(lanes, &lanes_other(lanes)->room);
 }
 
 static int refuse(struct lanes *lanes) {
@@ -114,12 +131,16 @@ static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t siz
         return lanes->segment != NULL ? 0 : refuse(lanes);
     }
     struct segment *segment;
-    error = segment_attach(lanes->carrier.address, &hello->ticket, fd, &segment);
+    error =
+        segment_attach(lanes->carrier.address, &hello->ticket, fd, &lanes->carrier.peer, &segment);
     if (error == 0)
         error = lanes_join(lanes, segment);
     if (error == 0 && !segment_waits(segment->backing)) {
+        /* Without it the client could never send. */
         const uint8_t packet = LANES_ATTACHED;
-        (void)os_send_bytes(lanes->fd, &packet, sizeof packet, false); /* it may be gone */
+        ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
+        if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET)
+            error = error_of((int)sent, "%s: answering a hello", lanes->carrier.address);
     }
     return error == -EBADMSG || error == -EPROTO ? refuse(lanes) : error;
 }
@@ -134,7 +155,8 @@ static int collect_segment(struct lanes *lanes, const struct lanes_next *next, s
         return error_set(-EBADMSG, "%s: damaged packet on the socket", lanes->carrier.address);
     }
     struct segment *segment;
-    int error = segment_attach(lanes->carrier.address, &next->ticket, fd, &segment);
+    int error =
+        segment_attach(lanes->carrier.address, &next->ticket, fd, &lanes->carrier.peer, &segment);
     if (error == 0)
         lanes->pending[lanes->pending_count++] = segment;
     return error;
@@ -215,5 +237,15 @@ int lanes_hear(struct lanes *lanes) {
                           lanes->carrier.address);
     if (error == -EBADMSG || error == -EPROTO || error == -EMFILE)
         lanes->broken = true;
+    return error;
+}
+
+/* The kernel may want to be asked more than once. */
+#define TRIES 3
+
+int lanes_fetch(struct lanes *lanes, bool (*has)(const struct lanes *lanes)) {
+    int error = 0;
+    for (int i = 0; i < TRIES && error == 0 && !has(lanes); i++)
+        error = lanes_listen(lanes);
     return error;
 }

@@ -128,16 +128,24 @@ static int attach_file(int fd, size_t size, bool sealed, void **ret_memory) {
     return error < 0 ? error : os_map_shared(fd, size, ret_memory);
 }
 
-static int attach_system_v(int id, size_t size, void **ret_memory) {
+/* Could that user end this process in other ways? */
+static bool is_trusted(const chappe_identity *maker) {
+    return maker->verified != 0 && (maker->uid == os_uid() || maker->uid == 0);
+}
+
+/* The id is the maker's word, and the rights are ours: so it has to be its own segment. */
+static int attach_system_v(int id, size_t size, const chappe_identity *maker, void **ret_memory) {
     struct shmid_ds status;
     int error = os_segment_status(id, &status);
     if (error < 0)
         return error;
+    if (maker->verified == 0 || status.shm_perm.cuid != maker->uid)
+        return -EPERM;
     return status.shm_segsz == size ? os_segment_attach(id, ret_memory) : -EBADMSG;
 }
 
 int segment_attach(const char *name, const struct segment_ticket *ticket, int descriptor,
-                   struct segment **ret_segment) {
+                   const chappe_identity *maker, struct segment **ret_segment) {
     void *memory;
     int error = -EBADMSG;
     bool known = ticket->size > 0 && ticket->size % PAGE == 0 && ticket->size <= SEGMENT_MOST;
@@ -145,16 +153,22 @@ int segment_attach(const char *name, const struct segment_ticket *ticket, int de
     if (segment == NULL)
         error = -ENOMEM;
     else if (known && ticket->backing == BACKING_SYSV)
-        error = attach_system_v(ticket->id, (size_t)ticket->size, &memory);
+        error = attach_system_v(ticket->id, (size_t)ticket->size, maker, &memory);
     else if (known && (ticket->backing == BACKING_POSIX || ticket->backing == BACKING_FILE))
-        error = attach_file(descriptor, (size_t)ticket->size, false, &memory);
+        error = is_trusted(maker) ? attach_file(descriptor, (size_t)ticket->size, false, &memory)
+                                  : -EPERM;
     else if (known && ticket->backing == BACKING_MEMFD)
         error = attach_file(descriptor, (size_t)ticket->size, true, &memory);
     os_close(descriptor);
     if (error < 0) {
         free(segment);
-        if (error == -EBADMSG || error == -EPERM)
-            return error_set(-EBADMSG, "%s: shared memory that is not as it was announced", name);
+        if (error == -EPERM)
+            return error_set(-EBADMSG,
+                             "%s: shared memory that its maker (uid %d) could take away or does "
+                             "not own; backing=memfd is safe",
+                             name, (int)maker->uid);
+        if (error == -EBADMSG)
+            return error_set(error, "%s: shared memory that is not as it was announced", name);
         return error_of(error, "%s: attaching to %llu bytes of shared memory", name,
                         (unsigned long long)ticket->size);
     }

@@ -6,6 +6,8 @@
 #ifndef MECHANISM_SEGMENT_H
 #define MECHANISM_SEGMENT_H
 
+#include <chappe/chappe.h>
+
 #include "base/shared.h"
 #include "domain/domain.h"
 #include "os/os.h"
@@ -67,9 +69,10 @@ void backing_home_release(struct backing_home *home);              /* NULL does 
 int segment_create(const struct backing_terms *terms, const char *name, size_t size,
                    struct segment **ret_segment);
 /* The other side's, by its ticket; `descriptor` (-1: none) is taken in any case. Checks that
- * it is as large as announced. */
+ * it is as large as announced, and that its maker cannot use us against others, or shrink it
+ * under us: memory that is not sealed is taken only from users who could kill us anyhow. */
 int segment_attach(const char *name, const struct segment_ticket *ticket, int descriptor,
-                   struct segment **ret_segment);
+                   const chappe_identity *maker, struct segment **ret_segment);
 /* The same memory at another address, for the other end of a pair. */
 int segment_again(const char *name, const struct segment *segment, struct segment **ret_segment);
 

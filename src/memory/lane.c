@@ -134,13 +134,16 @@ static uint64_t frame_at(const shared64 *ring, uint64_t size, uint64_t position,
 }
 
 uint64_t lane_count_unread(const struct lane_writer *writer, bool *ret_exact) {
-    /* Acquire: the walk below comes after it. */
+    /* Acquire: the walk below comes after it. It is the reader's word: no further back than
+     * there is memory. */
     uint64_t taken = shared64_get_acquire(&writer->words->taken), count = 0, header;
-    for (uint64_t at = taken; at < writer->position;) {
+    *ret_exact = taken <= writer->position && writer->position - taken <= writer->size;
+    for (uint64_t at = taken; *ret_exact && at < writer->position;) {
         at += frame_at(writer->ring, writer->size, at, &header);
         count += (header >> LANE_KIND_SHIFT & KIND_MASK) == LANE_MESSAGE;
     }
-    *ret_exact = shared64_get_acquire(&writer->words->taken) == taken;
+    if (*ret_exact)
+        *ret_exact = shared64_get_acquire(&writer->words->taken) == taken;
     return count;
 }
 

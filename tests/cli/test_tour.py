@@ -64,8 +64,8 @@ def test_table(scene):
     forms = list(trials(scene))
     for form in forms:
         # A long address has a line of its own, and its figures the next.
-        need(re.search(rf"^{re.escape(form)}(\n)? +\d+ +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.,–]+  ok$", text,
-                       re.M), f"{form} is missing in\n{text}")
+        figures = r"\n? +\d+ +[\d.,]+ +[\d.,]+ +[\d.,]+ +[\d.,–]+  ok$"
+        need(re.search(f"^{re.escape(form)}{figures}", text, re.M), f"{form} is missing in\n{text}")
         need(re.search(rf"of {len(forms)}: {re.escape(form)}: ok", done.words), done.words)
     need(f"{len(forms)} of {len(forms)} right, byte for byte.\n" in text, text)
     plain = scene.chappe("tour", file, "--only", "pipe", env={"LC_ALL": "C"}).expect(0).out
@@ -156,11 +156,13 @@ def test_refused(scene):
     done = scene.run(*command)
     rows = [json.loads(line) for line in done.out.decode().splitlines()]
     same("addresses", len(rows), len(list(trials(scene))))
-    right = sum(row["outcome"] == "right" for row in rows)
+    outcomes = [row["outcome"] for row in rows]
     for row in rows:
-        need(row["outcome"] in ("right", "refused"), row)
+        # Memory that is passed through a socket may find no number left once both are there.
+        late = row["outcome"] == "failed" and "no descriptor is left" in row["reason"]
+        need(row["outcome"] in ("right", "refused") or late, row)
         need(row["outcome"] == "right" or row["reason"], row)
-    done.expect(0 if right else 1)
+    done.expect(0 if "right" in outcomes and "failed" not in outcomes else 1)
     command[1] = "--nofile=5"
     done = scene.run(*command).expect(1)
     for line in done.out.decode().splitlines():

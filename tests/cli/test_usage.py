@@ -94,7 +94,8 @@ def test_no_command(scene):
 def test_unknown_command(scene):
     """unknown command: the nearest one is suggested, nothing when there is none near"""
     for typed, meant in (("sned", "send"), ("recieve", "receive"), ("mech", "mechanisms"),
-                         ("ech", "echo"), ("tuor", "tour"), ("domian", "domain"), ("versoin", "version")):
+                         ("ech", "echo"), ("tuor", "tour"), ("domian", "domain"),
+                         ("versoin", "version")):
         wrong(scene, [typed], f"unknown command “{typed}”, did you mean {meant}\\?")
     for typed in ("xyzzy", "", "-", "a" * 5000):
         done = scene.chappe(typed).expect(2, out=b"", err="unknown (command|option)")

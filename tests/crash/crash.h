@@ -43,7 +43,7 @@ struct world {
     bool recoverer_killed;
     struct ledger *ledger;
     int control[2]; /* a socket pair: [0] the stage's, [1] the victim's */
-    void *state; /* the scenario's own: STATE_MOST bytes, zero at first; a fork copies it */
+    void *state;    /* the scenario's own: STATE_MOST bytes, zero at first; a fork copies it */
 };
 
 typedef void world_function(struct world *world);

@@ -25,8 +25,8 @@ ALONE = {
     "batch": "1000000 messages, sum 499999500000\n",
     "deadlines": "nothing here\n"
                  "pipe://: nothing to receive by the deadline\n"
-                 "pipe://: this mechanism refuses descriptors; mechanisms that do not: unix://, shm://, "
-                 "map://\n"
+                 "pipe://: this mechanism refuses descriptors; mechanisms that do not: unix://, "
+                 "shm://, map://\n"
                  "the other side closed\n",
     "descriptor": "the file: text in a file without a name\n",
     "pair": "1 + 2 + … + 100 = 5050\n",

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/shared.h"
 #include "harness/harness.h"
@@ -37,6 +38,15 @@ static inline void ground_let_work(const shared64 *progress, uint64_t steps, uin
         sched_yield();
     for (uint64_t i = 0; i < more; i++)
         shared_pause();
+}
+
+/* For loops that go on for a while, at least twice: true for the first 3 s. */
+static inline bool ground_goes_on(struct timespec *begin) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (begin->tv_sec == 0)
+        *begin = now;
+    return now.tv_sec - begin->tv_sec < 3;
 }
 
 /* Kills a peer that is at work. A peer whose assertion failed ends the test as well. */

@@ -319,8 +319,9 @@ static void test_killed_writer(void **state) {
     struct lane_frame frame;
     struct scene *scene = make_scene(&writer, &reader, RING);
     uint64_t random = 31337, received = 0, in_doubt = 0, kills;
+    struct timespec begin = {0};
     shared64_set(&scene->goal, UINT64_MAX);
-    for (kills = 0; kills < 500; kills++) {
+    for (kills = 0; ground_goes_on(&begin); kills++) {
         pid_t peer = harness_fork(be_writer, scene);
         for (uint64_t more = ground_random(&random) % 60; more > 0; more--) {
             while (lane_take(&reader, &frame) == 0)
@@ -353,8 +354,9 @@ static void test_killed_reader(void **state) {
     struct lane_reader reader;
     struct scene *scene = make_scene(&writer, &reader, RING);
     uint64_t random = 27182, number = 0, ends[RING];
+    struct timespec begin = {0};
     shared64_set(&scene->goal, UINT64_MAX);
-    for (int kills = 0; kills < 300; kills++) {
+    while (ground_goes_on(&begin)) {
         pid_t peer = harness_fork(be_reader, scene);
         for (uint64_t more = ground_random(&random) % 60; more > 0;) {
             if (!put(&writer, number, SIZE_MOST)) {
@@ -375,7 +377,7 @@ static void test_killed_reader(void **state) {
         assert_in_range(first, shared64_get(&scene->received), number);
         shared64_set(&scene->received, first);
     }
-    assert_true(number > 1000);
+    assert_true(number > 0);
 }
 
 static const struct harness_test tests[] = {

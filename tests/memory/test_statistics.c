@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
  * Statistics: what the dead have counted stays in the sum, once. */
-#include <time.h>
-
 #include "memory/ground.h"
 #include "memory/statistics.h"
 
@@ -69,9 +67,10 @@ static void test_kills(void **state) {
     struct statistics sum, before = {{0}};
     pid_t peers[2];
     uint64_t random = 777, kills;
+    struct timespec begin = {0};
     for (int i = 0; i < 2; i++)
         peers[i] = harness_fork(be_bearer, &bearers[i]);
-    for (kills = 0; kills < 400; kills++) {
+    for (kills = 0; ground_goes_on(&begin); kills++) {
         uint64_t i = ground_random(&random) % 2;
         ground_let_work(&scene->steps[bearers[i].row], 1 + ground_random(&random) % 50, &random);
         ground_kill(peers[i]);

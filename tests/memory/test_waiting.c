@@ -206,8 +206,9 @@ static void be_waker(void *context) {
 static void killed_wakers(bool fence) {
     struct scene *scene = make_scene(fence);
     uint64_t random = 99991;
+    struct timespec begin = {0};
     pid_t sleeper = harness_fork(be_sleeper, scene);
-    for (int kills = 0; kills < 300; kills++) {
+    while (ground_goes_on(&begin)) {
         pid_t waker = harness_fork(be_waker, scene);
         ground_let_work(&scene->sides[1].work, 1 + ground_random(&random) % 4, &random);
         ground_kill(waker);

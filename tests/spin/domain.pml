@@ -24,8 +24,8 @@
 #define NONE 255
 #define FREE 0
 #define CHILD 99 /* of a dead owner, holds its lock */
-#define OBJECTS 8
-#define TRIES 2 /* at a burial that somebody else is at; then the answer is EADDRINUSE */
+#define OBJECTS 6
+#define TRIES 1 /* at a burial that somebody else is at; then the answer is EADDRINUSE */
 
 #ifndef CRASHES
 #define CRASHES 2
@@ -57,7 +57,34 @@ byte objects = 0, crashes = 0, owners = 0, wins = 0, ended = 0;
 
 #define LAST 5
 
-/* What the kernel does for a dead process, lock by lock. */
+/* What the kernel does for a dead process: it has at most one lock of each sort. */
+inline kernel_frees_burial() {
+    atomic {
+        i = 0;
+        do
+        :: i < OBJECTS && burial[i] == me -> burial[i] = FREE; i++
+        :: i < OBJECTS && burial[i] != me -> i++
+        :: i == OBJECTS -> break
+        od;
+        i = 0
+    }
+}
+
+inline kernel_frees_life() {
+    atomic {
+        i = 0;
+        do
+#ifdef ORPHANS
+        :: i < OBJECTS && life[i] == me -> life[i] = CHILD; i++
+#endif
+        :: i < OBJECTS && life[i] == me -> life[i] = FREE; i++
+        :: i < OBJECTS && life[i] != me -> i++
+        :: i == OBJECTS -> break
+        od;
+        i = 0
+    }
+}
+
 inline kernel_cleans() {
     atomic {
         if
@@ -66,29 +93,10 @@ inline kernel_cleans() {
         fi;
         gone[me] = true
     }
-    i = 0;
-    do
-    :: i < OBJECTS ->
-        atomic {
-            if
-            :: burial[i] == me -> burial[i] = FREE
-            :: else
-            fi
-        }
-        atomic {
-            if
-#ifdef ORPHANS
-            :: life[i] == me -> life[i] = CHILD
-            :: life[i] == me -> life[i] = FREE
-#else
-            :: life[i] == me -> life[i] = FREE
-#endif
-            :: else
-            fi;
-            i++
-        }
-    :: else -> break
-    od
+    if
+    :: kernel_frees_burial(); kernel_frees_life()
+    :: kernel_frees_life(); kernel_frees_burial()
+    fi
 }
 
 /* Removes the name of x, which was dead or ending when this process looked. */

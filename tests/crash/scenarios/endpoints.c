@@ -12,6 +12,8 @@
 
 #define GREETING 150 /* numbers of messages; those of the operation begin at 0 */
 #define INCOMING 160
+#define EARLIER 50
+#define EARLIER_COUNT 3
 #define OTHERS 250 /* among survivors; in no ledger */
 #define TRIALS_MOST 1024
 #define PATTERN_MOST 160
@@ -43,6 +45,17 @@ static bool can(const struct trial *trial, int capability) {
 
 /* ---- the victim ---- */
 
+/* Sent with success before the operation: they must not be lost with it. */
+static void send_earlier(struct world *world) {
+    struct ends *ends = ends_of(world);
+    for (unsigned i = EARLIER; i < EARLIER + EARLIER_COUNT; i++) {
+        ledger_begin(world, i);
+        body_fill(ends->body, SMALL, i);
+        well(chappe_send(ends->far, ends->body, SMALL, NULL, chappe_in_ms(SOON_MS)));
+        ledger_sent(world, i);
+    }
+}
+
 void ends_prepare(struct world *world) {
     struct ends *ends = ends_of(world);
     const struct trial *trial = trial_of(world);
@@ -71,6 +84,8 @@ void ends_prepare(struct world *world) {
     }
     if (!operation->bare || trial->role == ROLE_ACCEPTED)
         world_await(world, 1);
+    if (operation->outgoing > 0 && trial->role != ROLE_SERVER)
+        send_earlier(world);
     for (unsigned i = 0; i < operation->outgoing; i++) {
         ledger_begin(world, i);
         body_fill(ends->body + i * size, size, i);
@@ -193,6 +208,16 @@ static bool is_end(int result) {
            result == -ESTALE;
 }
 
+/* A message of the victim came: once, and in the order in which it was sent. */
+static void note(struct world *world, unsigned number) {
+    const struct ledger *ledger = world->ledger;
+    bool first = number == EARLIER || (number == 0 && ledger->state[EARLIER] == LEDGER_NOTHING);
+    unsigned before = number == 0 ? EARLIER + EARLIER_COUNT - 1 : number - 1;
+    if (!first && number < EARLIER + EARLIER_COUNT && ledger->received[before] == 0)
+        crash_fail("message %u came before %u", number, before);
+    ledger_received(world, number);
+}
+
 static bool take_one(struct world *world, chappe_deadline deadline) {
     struct ends *ends = ends_of(world);
     chappe_endpoint *endpoint = ends->near != NULL ? ends->near : ends->server;
@@ -203,7 +228,7 @@ static bool take_one(struct world *world, chappe_deadline deadline) {
     if (result == 0) {
         unsigned number = body_number(message->data, message->size);
         if (number != GREETING && number != OTHERS)
-            ledger_received(world, number);
+            note(world, number);
         answer(world, endpoint, message);
         chappe_release(message);
         return true;
@@ -271,7 +296,7 @@ static void exchange_server(struct world *world, chappe_endpoint *server, unsign
         unsigned number = body_number(message->data, message->size);
         i += number == OTHERS;
         if (number != OTHERS && number != GREETING)
-            ledger_received(world, number);
+            note(world, number);
         if (number != OTHERS)
             answer(world, server, message);
         chappe_release(message);

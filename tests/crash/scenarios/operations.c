@@ -219,6 +219,17 @@ static void accept_end(struct world *world) {
     need(chappe_accept(ends->server, soon(), &ends->far), "accept");
 }
 
+/* Whoever comes after the victim, in its role. */
+static void come_next(struct world *world) {
+    enum role role = trial_of(world)->role;
+    if (role == ROLE_PAIR)
+        make_pair(world);
+    else if (role == ROLE_CLIENT)
+        open_end(world);
+    else
+        listen_end(world);
+}
+
 static void look_around(struct world *world) {
     struct ends *ends = ends_of(world);
     chappe_identity identity = {.size = sizeof identity};
@@ -245,19 +256,19 @@ const struct operation endpoint_operations[] = {
      .roles = ROLE_PAIR,
      .bare = true},
     {.name = "open",
-     .recover = open_end,
+     .recover = come_next,
      .covers = COVERS("chappe_open"),
      .operate = open_end,
      .roles = ROLE_CLIENT,
      .bare = true},
     {.name = "listen",
-     .recover = listen_end,
+     .recover = come_next,
      .covers = COVERS("chappe_listen"),
      .operate = listen_end,
      .roles = ROLE_SERVER,
      .bare = true},
     {.name = "accept",
-     .recover = listen_end,
+     .recover = come_next,
      .covers = COVERS("chappe_accept"),
      .operate = accept_end,
      .roles = ROLE_ACCEPTED,
@@ -401,6 +412,7 @@ const struct operation endpoint_operations[] = {
      .both = true,
      .connections = true},
     {.name = "close",
+     .recover = come_next,
      .covers = COVERS("chappe_close"),
      .operate = close_end,
      .roles = ALL,
