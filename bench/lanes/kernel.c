@@ -225,7 +225,6 @@ static void gathered_produce(struct run *run) {
 
 static void gathered_consume(struct run *run) {
     struct gathered *gathered = run->own;
-    const size_t size = run->size;
     int descriptor = ((int *)run->common)[0];
     struct meter meter = meter_start(run);
     uint64_t number = 0;
@@ -246,7 +245,6 @@ static void gathered_consume(struct run *run) {
         memmove(gathered->bytes, at, have);
         meter_look(&meter, run, number);
     }
-    (void)size;
 }
 
 const struct way way_futex = {

@@ -147,7 +147,7 @@ const struct command commands[] = {
          "domain is next used.",
      .examples = domain_examples,
      .options = domain_options,
-     .words_least = 1,
+     .words_least = 0,
      .words_most = 2,
      .run = domain_run},
     {.name = "mechanisms",

@@ -267,7 +267,10 @@ static void set_paused(struct server *server, struct client *client, bool paused
         return;
     client->carrier->functions->interest(client->carrier, &interest);
     uint32_t input = client->ended ? 0 : EPOLLIN | EPOLLRDHUP;
-    uint32_t output = client->carrier->spin != NULL ? EPOLLIN : EPOLLOUT;
+    /* A ring is input, whatever it is about. */
+    uint32_t output = client->carrier->spin == NULL ? EPOLLOUT
+                      : interest.out_events != 0    ? EPOLLIN | EPOLLOUT
+                                                    : EPOLLIN;
     os_rewatch(server->watch, interest.in, paused ? output : input, client->number);
 }
 

@@ -17,6 +17,7 @@ static void free_lanes(struct lanes *lanes) {
     lanes_free_outlets(lanes);
     for (size_t i = 0; i < lanes->pending_count; i++)
         segment_release(lanes->pending[i]);
+    segment_release(lanes->offered);
     segment_release(lanes->segment);
     backing_home_release(lanes->terms.backing.home);
     arrivals_free(&lanes->arrivals);
@@ -73,12 +74,12 @@ int lanes_join(struct lanes *lanes, struct segment *segment) {
 }
 
 /* The memory of both lanes. */
-static int make_first(struct lanes *lanes) {
+static int make_first(struct lanes *lanes, const struct backing_terms *backing) {
     size_t ring = lanes->terms.ring, size = FIRST_SIZE;
     if (ring > 0)
         size = (sizeof(struct lanes_control) + 2 * ring + PAGE - 1) / PAGE * PAGE;
     struct segment *segment;
-    int error = segment_create(&lanes->terms.backing, lanes->carrier.address, size, &segment);
+    int error = segment_create(backing, lanes->carrier.address, size, &segment);
     return error < 0 ? error : lanes_join(lanes, segment);
 }
 
@@ -89,7 +90,11 @@ int lanes_connect(const struct opening *opening, const struct lanes_terms *terms
     if (error < 0)
         return error;
     socket_io_peer(fd, &lanes->carrier.peer);
-    error = make_first(lanes);
+    /* Messages may be sent before the server knows of us: in memory that waits for it. */
+    struct backing_terms first = terms->backing;
+    if (!segment_waits(first.backing))
+        first.backing = BACKING_MEMFD;
+    error = make_first(lanes, &first);
     if (error == 0 && (error = lanes_say_hello(lanes)) < 0)
         error = error_of(error == -EAGAIN ? -ECONNREFUSED : error, "%s: greeting the server",
                          lanes->carrier.address);
@@ -97,7 +102,6 @@ int lanes_connect(const struct opening *opening, const struct lanes_terms *terms
         free_lanes(lanes);
         return error;
     }
-    lanes->alone = !segment_waits(lanes->terms.backing.backing);
     *ret_carrier = &lanes->carrier;
     return 0;
 }
@@ -128,7 +132,7 @@ int lanes_pair(const struct opening *a, const struct opening *b, const struct la
         return error;
     }
     struct segment *again;
-    error = make_first(first);
+    error = make_first(first, &terms->backing);
     if (error == 0)
         error = segment_again(first->carrier.address, first->segment, &again);
     if (error == 0)
@@ -156,8 +160,8 @@ void lanes_settle_quick(struct lanes *lanes) {
     const struct terms *terms = &carrier->terms;
     bool usual = lanes->control != NULL && lanes->registered && terms->frame->has_envelope &&
                  !terms->checksum && terms->limit >= QUICK_MOST && !lanes->broken;
-    bool sends = usual && carrier->sends && !lanes->alone && !lanes->hung_up &&
-                 !held_is_full(carrier->held) && lanes->starved == 0;
+    bool sends = usual && carrier->sends && !lanes->hung_up && !held_is_full(carrier->held) &&
+                 lanes->starved == 0;
     carrier->quick = (struct quick){0};
     if (sends && lanes->out != NULL) {
         carrier->quick.writer = &lanes->out->writer;
@@ -165,6 +169,11 @@ void lanes_settle_quick(struct lanes *lanes) {
     }
     if (usual && !lanes->armed && !lanes->ended && carrier->postponed == 0)
         lanes_open_quick_reading(lanes);
+}
+
+void lanes_break(struct lanes *lanes) {
+    lanes->broken = true;
+    lanes->carrier.quick = (struct quick){0};
 }
 
 static void lanes_wake_reader(struct carrier *carrier) {

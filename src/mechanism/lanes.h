@@ -37,7 +37,7 @@
  *     'H' hello: struct lanes_hello, and the first segment's descriptor, if it has one
  *     'S' the next segment of a lane: struct lanes_next, and its descriptor
  *     'D' the descriptors of a message
- *     'A' attached: the answer to a hello whose memory would go with the client
+ *     'A' attached to the segment that came last, if it would go with its maker
  *     'B' a bell: look at the lanes
  *     'R' refused: a sentence */
 #ifndef MECHANISM_LANES_H
@@ -122,12 +122,14 @@ struct lanes {
     struct lanes_control *control;
 
     struct outlet *out;
-    uint64_t starved; /* bytes that found no room; 0: the last send did */
-    bool socket_full; /* or what went before them over the socket */
-    bool stuck;       /* a larger ring could not be made */
-    size_t largest;   /* frame so far, in bytes */
-    size_t held_meta; /* of a held frame */
-    int file;         /* the body of a letter that will be tried again; -1 */
+    struct segment *offered; /* for the next ring; NULL: none */
+    bool attached;           /* the other side has it */
+    uint64_t starved;        /* bytes that found no room; 0: the last send did */
+    bool socket_full;        /* or what went before them over the socket */
+    bool stuck;              /* a larger ring could not be made */
+    size_t largest;          /* frame so far, in bytes */
+    size_t held_meta;        /* of a held frame */
+    int file;                /* the body of a letter that will be tried again; -1 */
     uint64_t dropped;
 
     struct inlet *in;
@@ -136,7 +138,6 @@ struct lanes {
     bool unrung;  /* a bell could not be rung */
     bool armed;   /* the other side was asked to ring */
     bool ended;   /* the other side said so */
-    bool alone;   /* memory that goes with us: the other side has not attached to it yet */
     bool broken;  /* nobody knows where the next frame begins */
     bool reset;   /* the socket said that it broke */
     bool hung_up; /* the socket did */
@@ -157,6 +158,8 @@ int lanes_accept(const struct opening *opening, const struct lanes_terms *terms,
 int lanes_pair(const struct opening *a, const struct opening *b, const struct lanes_terms *terms,
                const int ends[2], struct carrier **ret_a, struct carrier **ret_b);
 
+/* Nobody knows where the next frame begins. */
+void lanes_break(struct lanes *lanes);
 /* The first segment is there: opens its lanes. */
 int lanes_join(struct lanes *lanes, struct segment *segment);
 

@@ -230,8 +230,11 @@ int lanes_receive(struct carrier *carrier, bool block) {
     struct lanes *lanes = (struct lanes *)carrier;
     if (lanes->armed)
         lanes_disarm(lanes);
-    if (lanes_has_frame(lanes))
+    if (lanes_has_frame(lanes)) {
+        if (lanes->ended)
+            lanes_break(lanes); /* nothing can come behind an end */
         return 1;
+    }
     if (lanes->in != NULL)
         lanes_read_ahead(lanes, &lanes->in->reader);
     /* Acquire: what was committed before the other side closed is seen below. */
@@ -266,6 +269,12 @@ static int fetch_body(struct lanes *lanes, size_t announced, uint64_t size,
     return 0;
 }
 
+static int too_large(const struct lanes *lanes, uint64_t size) {
+    return error_set(-EMSGSIZE, "%s: a message of %llu bytes came; the limit is %llu (limit=SIZE)",
+                     lanes->carrier.address, (unsigned long long)size,
+                     (unsigned long long)lanes->carrier.terms.limit);
+}
+
 static bool has_arrivals(const struct lanes *lanes) {
     return lanes->arrivals.set_count > 0;
 }
@@ -281,6 +290,10 @@ static int give_descriptors(struct lanes *lanes, const struct envelope *envelope
     if (error == 0 && lanes->arrivals.set_count == 0)
         error = error_set(-EBADMSG, "%s: %zu descriptors were announced and never came", name,
                           announced);
+    if (error == 0 && envelope->body_file > lanes->carrier.terms.limit) {
+        arrivals_skip(&lanes->arrivals);
+        error = too_large(lanes, envelope->body_file);
+    }
     if (error == 0 && has_file)
         error = fetch_body(lanes, announced, envelope->body_file, message);
     if (error == 0)
@@ -338,11 +351,7 @@ static int make_message(struct lanes *lanes, const struct lane_frame *frame,
                         struct message **ret_message) {
     const struct terms *terms = &lanes->carrier.terms;
     if (frame->size > terms->limit)
-        return error_set(-EMSGSIZE,
-                         "%s: a message of %llu bytes came; the limit is %llu "
-                         "(limit=SIZE)",
-                         terms->name, (unsigned long long)frame->size,
-                         (unsigned long long)terms->limit);
+        return too_large(lanes, frame->size);
     struct message *message = NULL;
     if (lanes->ahead.chunk != NULL)
         message = lanes_finish_ahead(lanes, frame);
@@ -364,7 +373,7 @@ static int make_message(struct lanes *lanes, const struct lane_frame *frame,
 }
 
 static int damaged(struct lanes *lanes) {
-    lanes->broken = true; /* nobody knows where the next frame begins */
+    lanes_break(lanes); /* nobody knows where the next frame begins */
     return error_set(-EBADMSG, "%s: damaged shared memory: a frame or packet that cannot be",
                      lanes->carrier.address);
 }
@@ -385,13 +394,16 @@ static int take_one(struct lanes *lanes, struct message **ret_message) {
         if (taken == 0)
             return 0;
         if (frame.kind == LANE_NEXT && (error = go_on(lanes)) < 0) {
-            lanes->broken = error != -ENOMEM;
-            if (error == -ENOMEM)
+            if (error != -ENOMEM)
+                lanes_break(lanes);
+            else
                 lane_put_back(&inlet->reader, &frame);
             return error;
         }
-        if (frame.kind == LANE_END)
+        if (frame.kind == LANE_END) {
             lanes->ended = true;
+            return 0;
+        }
         if (frame.kind != LANE_MESSAGE)
             continue;
         error = make_message(lanes, &frame, ret_message);

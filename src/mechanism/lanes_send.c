@@ -69,7 +69,7 @@ static size_t next_size(struct lanes *lanes, size_t size) {
         most = LANES_RING_MOST;
     if (most < 2 * size + 64)
         most = 2 * size + 64; /* a frame that cannot travel as a file */
-    if (!segment_waits(lanes->terms.backing.backing) ||
+    if (!segment_travels(lanes->terms.backing.backing) ||
         (used + most > RINGS_MOST && now >= 2 * size + 64))
         return 0;
     if (wanted < 4 * size)
@@ -82,20 +82,38 @@ static size_t next_size(struct lanes *lanes, size_t size) {
     return wanted;
 }
 
-/* Goes on in a larger ring. -EAGAIN: not now. */
+/* Memory for a larger ring, which the other side knows of. A segment that would go with us
+ * is offered first, and used when the other side has attached to it. */
+static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment) {
+    struct segment *segment = lanes->offered;
+    size_t whole = (ring + sizeof(struct lane_words) + 4095) & ~(size_t)4095;
+    int error = 0;
+    if (segment == NULL) {
+        error = segment_create(&lanes->terms.backing, lanes->carrier.address, whole, &segment);
+        if (error < 0)
+            return error;
+        lanes->attached = segment_waits(segment->backing);
+        error = lanes_pass_segment(lanes, segment);
+        lanes->offered = segment;
+    }
+    if (error == 0 && !lanes->attached)
+        return -EAGAIN;
+    lanes->offered = NULL;
+    if (error < 0)
+        segment_release(segment);
+    else
+        *ret_segment = segment;
+    return error;
+}
+
+/* Goes on in a larger ring. -EAGAIN: not now; what the ring has still serves. */
 static int grow(struct lanes *lanes, size_t size) {
     size_t ring = next_size(lanes, size);
     struct segment *segment;
-    if (ring == 0)
+    if (ring == 0 || offer(lanes, ring, &segment) < 0)
         return -EAGAIN;
-    size_t whole = (ring + sizeof(struct lane_words) + 4095) & ~(size_t)4095;
-    int error = segment_create(&lanes->terms.backing, lanes->carrier.address, whole, &segment);
-    if (error < 0)
-        return -EAGAIN; /* what the ring has still serves; waiting for room does */
-    error = lanes_pass_segment(lanes, segment);
     struct lane_writer *before = &lanes->out->writer;
-    if (error == 0)
-        error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
+    int error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
                                   segment->memory + sizeof(struct lane_words),
                                   segment->size - sizeof(struct lane_words));
     if (error == 0) {
@@ -119,7 +137,7 @@ static void *find_room(struct lanes *lanes, size_t size) {
 }
 
 bool lanes_has_room(struct lanes *lanes) {
-    if (lanes->out == NULL || lanes->alone || lanes->hung_up)
+    if (lanes->out == NULL || lanes->hung_up)
         return lanes->hung_up;
     if (lanes->socket_full) {
         struct pollfd item = {.fd = lanes->fd, .events = POLLOUT};
@@ -140,7 +158,8 @@ static int gone(const struct lanes *lanes) {
 
 /* The other side has closed, or is known to be dead. */
 static bool is_gone(const struct lanes *lanes) {
-    return lanes->hung_up || (shared32_get(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
+    return lanes->hung_up || lanes->broken ||
+           (shared32_get(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
 }
 
 static int pass_descriptors(struct lanes *lanes, const struct letter *letter) {
@@ -233,7 +252,7 @@ static int send_frame(struct lanes *lanes, const struct letter *letter) {
     error = pass_descriptors(lanes, letter);
     if (error < 0)
         return error;
-    if (drained && letter->size >= LANES_AHEAD_LEAST && parts.head_size == 0)
+    if (drained && letter->size >= LANES_AHEAD_LEAST && body == letter->size)
         copy_in_pieces(&lanes->out->writer, letter, room);
     else
         put_together(letter, &parts, room);
@@ -336,13 +355,14 @@ static int flush(struct lanes *lanes) {
 /* The largest body and metadata that go through a ring. */
 static size_t frame_most(const struct lanes *lanes) {
     size_t here = (size_t)lane_frame_most(lanes->out->writer.size) * 8 - 2 * SPARE;
+    /* A segment that has to be offered first is not waited for. */
     return segment_waits(lanes->terms.backing.backing) && here < FRAME_MOST ? FRAME_MOST : here;
 }
 
 /* A ring that cannot grow, and a frame that cannot travel beside it. */
 static int check_size(const struct lanes *lanes, const struct letter *letter) {
     size_t most = frame_most(lanes);
-    if (segment_waits(lanes->terms.backing.backing) || letter->size + ENVELOPE_HEAD_MAX <= most)
+    if (segment_travels(lanes->terms.backing.backing) || letter->size + ENVELOPE_HEAD_MAX <= most)
         return 0;
     return error_set(-EMSGSIZE,
                      "%s: a message of %zu bytes; in memory that cannot grow frame=%s carries %zu "
@@ -355,10 +375,10 @@ static int send_one(struct lanes *lanes, const struct letter *letter, enum send_
     struct carrier *carrier = &lanes->carrier;
     int error = 0;
     lanes_ring_again(lanes);
-    if (lanes->out == NULL || lanes->alone) {
+    if (lanes->out == NULL) {
         /* The hello, or the answer to it, may have come meanwhile. */
         error = lanes->hung_up ? 0 : lanes_hear(lanes);
-        if (error == 0 && (lanes->out == NULL || lanes->alone))
+        if (error == 0 && (lanes->out == NULL))
             return lanes->hung_up ? gone(lanes) : -EAGAIN;
     }
     if (error == 0)
@@ -387,8 +407,8 @@ int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
     struct lanes *lanes = (struct lanes *)carrier;
     const struct terms *terms = &carrier->terms;
     (void)mode; /* the caller waits */
-    bool plain = lanes->out != NULL && !lanes->alone && terms->frame->has_envelope &&
-                 !terms->checksum && !held_is_full(carrier->held);
+    bool plain = lanes->out != NULL && terms->frame->has_envelope && !terms->checksum &&
+                 !held_is_full(carrier->held);
     if (!plain)
         return 0;
     if (is_gone(lanes))
@@ -423,8 +443,8 @@ static void leave_in_place(struct chunk *chunk) {
 
 struct chunk *lanes_reserve(struct carrier *carrier, size_t size) {
     struct lanes *lanes = (struct lanes *)carrier;
-    bool plain = lanes->out != NULL && !lanes->alone && carrier->terms.frame->has_envelope &&
-                 !is_gone(lanes) && !held_is_full(carrier->held);
+    bool plain = lanes->out != NULL && carrier->terms.frame->has_envelope && !is_gone(lanes) &&
+                 !held_is_full(carrier->held);
     size_t whole = size + ENVELOPE_HEAD_MAX + SPARE;
     if (!plain || size > FRAME_MOST)
         return NULL;

@@ -81,12 +81,11 @@ void lanes_ring_again(struct lanes *lanes) {
     lanes_wake(lanes, &lanes_other(lanes)->room);
 }
 
-static int refuse(struct lanes *lanes) {
+static void refuse(struct lanes *lanes) {
     char packet[PACKET_MOST];
     int size = snprintf(packet, sizeof packet, "%c%s", LANES_REFUSED, error_text());
     size_t whole = (size_t)size < sizeof packet ? (size_t)size : sizeof packet - 1;
     (void)os_send_bytes(lanes->fd, packet, whole, false); /* it may be gone */
-    return -EBADMSG;
 }
 
 /* ---- receiving ---- */
@@ -123,26 +122,34 @@ static int check_hello(const struct lanes *lanes, const struct lanes_hello *hell
 static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t size,
                 struct msghdr *message) {
     int fd = only_descriptor(lanes, message);
-    if (fd == -EMFILE)
-        return fd;
-    int error = check_hello(lanes, hello, size);
+    int error = fd == -EMFILE ? fd : check_hello(lanes, hello, size);
     if (error < 0 || lanes->segment != NULL) {
         os_close(fd);
-        return lanes->segment != NULL ? 0 : refuse(lanes);
+        if (error < 0) {
+            lanes_break(lanes);
+            refuse(lanes);
+        }
+        return error;
     }
     struct segment *segment;
     error =
         segment_attach(lanes->carrier.address, &hello->ticket, fd, &lanes->carrier.peer, &segment);
     if (error == 0)
         error = lanes_join(lanes, segment);
-    if (error == 0 && !segment_waits(segment->backing)) {
-        /* Without it the client could never send. */
-        const uint8_t packet = LANES_ATTACHED;
-        ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
-        if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET)
-            error = error_of((int)sent, "%s: answering a hello", lanes->carrier.address);
+    if (error < 0) {
+        lanes_break(lanes); /* there is no second hello */
+        refuse(lanes);
     }
-    return error == -EBADMSG || error == -EPROTO ? refuse(lanes) : error;
+    return error;
+}
+
+/* Without that the other side could never go on in it. */
+static int tell_attached(struct lanes *lanes) {
+    const uint8_t packet = LANES_ATTACHED;
+    ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
+    if (sent >= 0 || sent == -EPIPE || sent == -ECONNRESET)
+        return 0;
+    return error_of((int)sent, "%s: answering an offer of memory", lanes->carrier.address);
 }
 
 static int collect_segment(struct lanes *lanes, const struct lanes_next *next, size_t size,
@@ -157,9 +164,10 @@ static int collect_segment(struct lanes *lanes, const struct lanes_next *next, s
     struct segment *segment;
     int error =
         segment_attach(lanes->carrier.address, &next->ticket, fd, &lanes->carrier.peer, &segment);
-    if (error == 0)
-        lanes->pending[lanes->pending_count++] = segment;
-    return error;
+    if (error < 0)
+        return error;
+    lanes->pending[lanes->pending_count++] = segment;
+    return segment_waits(segment->backing) ? 0 : tell_attached(lanes);
 }
 
 static int hear_refusal(struct lanes *lanes, const char *text, size_t size) {
@@ -173,7 +181,8 @@ static int sort(struct lanes *lanes, const void *packet, size_t size, struct msg
     case LANES_BELL:
         break;
     case LANES_ATTACHED:
-        lanes->alone = false;
+        lanes->attached = true;
+        lanes->stuck = false;
         break;
     case LANES_HELLO:
         return meet(lanes, packet, size, message);
@@ -183,8 +192,10 @@ static int sort(struct lanes *lanes, const void *packet, size_t size, struct msg
         arrivals_collect(&lanes->arrivals, message, &sender);
         return 0;
     case LANES_REFUSED:
+        os_close(only_descriptor(lanes, message));
         return hear_refusal(lanes, (const char *)packet + 1, size - 1);
     default:
+        os_close(only_descriptor(lanes, message));
         return error_set(-EBADMSG, "%s: an unknown packet on the socket", lanes->carrier.address);
     }
     os_close(only_descriptor(lanes, message)); /* bells bring nothing */
@@ -236,7 +247,7 @@ int lanes_hear(struct lanes *lanes) {
         error = error_set(-EBADMSG, "%s: descriptors or memory that nothing announced",
                           lanes->carrier.address);
     if (error == -EBADMSG || error == -EPROTO || error == -EMFILE)
-        lanes->broken = true;
+        lanes_break(lanes);
     return error;
 }
 

@@ -162,13 +162,13 @@ int segment_attach(const char *name, const struct segment_ticket *ticket, int de
     os_close(descriptor);
     if (error < 0) {
         free(segment);
-        if (error == -EPERM)
+        if (error == -EPERM && ticket->backing != BACKING_MEMFD)
             return error_set(-EBADMSG,
-                             "%s: shared memory that its maker (uid %d) could take away or does "
+                             "%s: shared memory that its maker (uid %d) could take away, or does "
                              "not own; backing=memfd is safe",
                              name, (int)maker->uid);
-        if (error == -EBADMSG)
-            return error_set(error, "%s: shared memory that is not as it was announced", name);
+        if (error == -EBADMSG || error == -EPERM)
+            return error_set(-EBADMSG, "%s: shared memory that is not as it was announced", name);
         return error_of(error, "%s: attaching to %llu bytes of shared memory", name,
                         (unsigned long long)ticket->size);
     }

@@ -7,7 +7,8 @@
 #include "mechanism/lanes_name.h"
 
 #define KIND "shm"
-#define FIXED_RING ((size_t)1 << 20) /* of memory that cannot grow later */
+#define FIXED_RING ((size_t)1 << 20)      /* of memory that cannot grow later */
+#define BEGINNING_RING ((size_t)64 << 10) /* until the other side has attached to more */
 
 /* What an address asks for, with the domain that it lies in. */
 struct shm {
@@ -31,8 +32,10 @@ static int read_backing(const struct address *address, bool pair, struct lanes_t
                          "%s: backing=%s is inherited by children, so only a pair has it; memfd, "
                          "posix and sysv can be attached",
                          address->text, names[choice]);
-    if (!segment_waits(backings[choice]) && terms->ring == 0)
+    if (terms->ring == 0 && !travels)
         terms->ring = FIXED_RING;
+    if (terms->ring == 0 && !segment_waits(backings[choice]))
+        terms->ring = BEGINNING_RING;
     bool pages = backings[choice] != BACKING_POSIX && backings[choice] != BACKING_ZERO;
     if (terms->backing.pages == OS_PAGES_HUGE && !pages)
         return error_set(-EINVAL, "%s: backing=%s has no huge pages; memfd, sysv and anonymous do",
@@ -129,10 +132,11 @@ const struct mechanism mechanism_shm = {
                 "a living one's never.\n\n"
                 "The memory is a file without a name (memfd), a file in the domain's folder "
                 "(posix) or a System V segment (sysv); for a pair also a mapping that children "
-                "inherit (anonymous, zero: of /dev/zero). The last three cannot grow: ring= says "
-                "how much there is (1M), and larger bodies travel as memory files. A client with "
-                "System V memory can send as soon as the server has attached to it. No process "
-                "that is killed leaves memory behind.\n",
+                "inherit (anonymous, zero: of /dev/zero), which cannot grow: ring= says how much "
+                "there is (1M), and larger bodies travel as memory files. System V memory goes "
+                "with the last process that uses it, so a client begins in a memory file, and "
+                "lanes grow into System V segments. No process that is killed leaves memory "
+                "behind.\n",
             .options =
                 (const char *const[]){
                     "domain=PATH  the folder of names (without: $CHAPPE_DOMAIN, or "

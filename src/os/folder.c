@@ -190,20 +190,26 @@ void os_process_self(struct os_process *ret_self) {
     os_close(pidfd);
 }
 
-bool os_process_is_gone(const struct os_process *process) {
-    char boot[OS_BOOT_SIZE];
-    if (process->pid <= 0 || process->space == 0 || process->space != own_namespace())
-        return false;
-    read_boot(boot);
-    if (boot[0] == '\0' || memcmp(boot, process->boot, sizeof boot) != 0)
-        return false;
+/* Whether a process of this PID namespace with that pid has ended, or is another one. */
+static bool has_ended(const struct os_process *process) {
     int pidfd = result(os_calls.pidfd_open(process->pid, 0));
     if (pidfd < 0)
         return pidfd == -ESRCH;
     /* Readable: it has ended, though nobody may have waited for it yet. */
     struct pollfd item = {.fd = pidfd, .events = POLLIN};
-    uint64_t number = process_number(pidfd);
-    bool gone = os_wait(&item, 1, 0) == 1 && (item.revents & POLLIN) != 0;
+    uint64_t number = process->number != 0 ? process_number(pidfd) : 0;
+    bool ended = os_wait(&item, 1, 0) == 1 && (item.revents & POLLIN) != 0;
     os_close(pidfd);
-    return gone || (number != 0 && process->number != 0 && number != process->number);
+    return ended || (number != 0 && number != process->number);
+}
+
+bool os_process_is_gone(const struct os_process *process) {
+    char boot[OS_BOOT_SIZE];
+    /* The cheap question first: mostly they live. */
+    if (process->pid <= 0 || process->space == 0 || !has_ended(process))
+        return false;
+    if (process->space != own_namespace())
+        return false; /* it is another process that has this pid here */
+    read_boot(boot);
+    return boot[0] != '\0' && memcmp(boot, process->boot, sizeof boot) == 0;
 }

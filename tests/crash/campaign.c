@@ -10,7 +10,8 @@
 #define RECOVERER_STEPS_MOST ((size_t)1 << 20)
 #define FAILURES_MOST 5 /* then the rest of that mode is left out */
 #define MISSES_MOST 3
-#define WALK_MOST 50000 /* steps */
+#define WALK_MOST 20000 /* steps */
+#define AGAIN 16        /* times: then, unless others can see it, only 32, 64, 128, … */
 #define REPEATED 16     /* an instruction repeated more often is thinned out */
 #define UNSEEN_SHARE 20 /* of the survivors' operations, after what nobody can see */
 #define ENDS 3          /* of these repetitions, at both ends, stay */
@@ -43,6 +44,12 @@ static bool is_visible(const struct trace *of, size_t point) {
     return point == 0 || (of->flags[point - 1] & (STEP_CALLS | STEP_STORES)) != 0;
 }
 
+/* Whether an instruction that comes again and again (a loop) is left out this time. */
+static bool is_again(const struct trace *of, size_t point) {
+    uint32_t rank = of->ranks[point];
+    return rank > AGAIN && (rank & (rank - 1)) != 0;
+}
+
 /* Whether a point within a long repetition of one instruction is left out. */
 static bool is_thinned(size_t point, size_t start, size_t end) {
     size_t length = end - start, place = point - start;
@@ -69,7 +76,8 @@ static struct points all_points(const struct trace *of, bool visible) {
         while (end <= of->count && of->addresses[end] == of->addresses[start])
             end++;
         for (size_t i = start; i < end; i++)
-            if (is_visible(of, i) == visible && !is_thinned(i, start, end))
+            if (is_visible(of, i) == visible && !is_thinned(i, start, end) &&
+                (visible || !is_again(of, i)))
                 points.at[points.count++] = (uint32_t)i;
         start = end;
     }
@@ -96,12 +104,13 @@ static bool play(const struct run *run, struct plan *plan) {
     plan->operations = run->effort->operations;
     if (!plan->seen)
         plan->operations = 1 + plan->operations / UNSEEN_SHARE;
+    plan->only_steps = false;
     plan->trace = trace;
     plan->recoverer_trace = recoverer_trace;
     stage_play(plan, &result);
     /* A run that depends on time took another way: again, counting steps. */
     for (int i = 0; i < MISSES_MOST && result.missed && plan->point < WALK_MOST; i++) {
-        plan->only_steps = true;
+        plan->only_steps = i > 0;
         stage_play(plan, &result);
     }
     run->tally->steps += result.steps;

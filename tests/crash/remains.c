@@ -58,27 +58,40 @@ static bool was_here(int process) {
     return false;
 }
 
-/* Segments that processes of this world made. */
-static size_t count_segments(bool removes) {
+/* The segments of the machine; only those of this world's processes, if `own`. */
+static size_t list_segments(int *segments, bool own) {
     char line[512];
     size_t count = 0;
     int creator, id;
-    FILE *segments = fopen("/proc/sysvipc/shm", "re");
-    if (segments == NULL)
-        return 0;
-    while (fgets(line, sizeof line, segments) != NULL) {
-        if (sscanf(line, "%*d %d %*o %*u %d", &id, &creator) != 2 || !was_here(creator))
-            continue;
-        count++;
-        if (removes)
-            shmctl(id, IPC_RMID, NULL);
-    }
-    fclose(segments);
+    FILE *all = fopen("/proc/sysvipc/shm", "re");
+    while (all != NULL && count < SEGMENTS_MOST && fgets(line, sizeof line, all) != NULL)
+        if (sscanf(line, "%*d %d %*o %*u %d", &id, &creator) == 2 && (!own || was_here(creator)))
+            segments[count++] = id;
+    if (all != NULL)
+        fclose(all);
     return count;
 }
 
-void remains_remove_segments(void) {
-    count_segments(true);
+static bool is_among(const struct remains *remains, int segment) {
+    for (size_t i = 0; i < remains->segment_count; i++)
+        if (remains->segments[i] == segment)
+            return true;
+    return false;
+}
+
+/* New ones that this world's processes made. Numbers of processes are used again, those of
+ * segments that are there are not: one that was there before is somebody else's. */
+static size_t remove_new_segments(const struct remains *before) {
+    static int own[SEGMENTS_MOST];
+    size_t count = 0, all = list_segments(own, true);
+    for (size_t i = 0; i < all; i++) {
+        if (is_among(before, own[i]))
+            continue;
+        count++;
+        /* So that the machine is as it was. */
+        shmctl(own[i], IPC_RMID, NULL);
+    }
+    return count;
 }
 
 void remains_look(const char *directory, const char *domain, struct remains *ret_remains) {
@@ -87,7 +100,7 @@ void remains_look(const char *directory, const char *domain, struct remains *ret
     list_files(domain, ret_remains);
     ret_remains->descriptors = count_descriptors();
     ret_remains->mappings = count_mappings();
-    ret_remains->segments = count_segments(false);
+    ret_remains->segment_count = list_segments(ret_remains->segments, false);
 }
 
 void remains_compare(const struct remains *before, const struct remains *after) {
@@ -97,8 +110,9 @@ void remains_compare(const struct remains *before, const struct remains *after) 
         crash_fail("%zu descriptors before, %zu after", before->descriptors, after->descriptors);
     if (before->mappings != after->mappings)
         crash_fail("%zu shared mappings before, %zu after", before->mappings, after->mappings);
-    if (after->segments > before->segments)
-        crash_fail("%zu System V segments are left", after->segments - before->segments);
+    size_t segments = remove_new_segments(before);
+    if (segments > 0)
+        crash_fail("%zu System V segments are left", segments);
     if (waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD)
         crash_fail("a process is left");
 }

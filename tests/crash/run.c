@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -131,6 +132,50 @@ static void stay_here(void) {
     sched_setaffinity(0, sizeof processors, &processors);
 }
 
+static int work(struct settings *settings, const char *base) {
+    char files[80], domain[80];
+    snprintf(files, sizeof files, "%s/files", base);
+    snprintf(domain, sizeof domain, "%s/domain", base);
+    mkdir(files, 0700);
+    mkdir(domain, 0700);
+    setenv("CHAPPE_DOMAIN", domain, 1);
+    unsetenv("CHAPPE_LOG");
+    stay_here();
+    stage_prepare(files, domain);
+    campaign_prepare();
+    settings->directory = files;
+    bool well = run_matching(settings);
+    fflush(NULL);
+    return !well;
+}
+
+/* Runs the work in a process, and clears up after it, also if it is asked to end. */
+static int guard(struct settings *settings, const char *base) {
+    sigset_t awaited, before;
+    int status, signal;
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &awaited, &before);
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    pid_t worker = fork();
+    if (worker < 0)
+        return 99;
+    if (worker == 0) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        exit(work(settings, base));
+    }
+    while (waitpid(worker, &status, WNOHANG) == 0)
+        if (sigwait(&awaited, &signal) == 0 && signal != SIGCHLD)
+            kill(worker, SIGKILL);
+    stage_reap();
+    stage_clear(base);
+    rmdir(base);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
 int main(int argc, char **argv) {
     struct settings settings = {0};
     int option;
@@ -145,7 +190,7 @@ int main(int argc, char **argv) {
         settings.point = option == 'i' ? strtoul(optarg, NULL, 10) : settings.point;
     }
     settings.patterns = argv + optind;
-    char base[64], files[80], domain[80];
+    char base[64];
     /* In memory, where domains are: thousands of worlds make their files there. */
     const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(base, sizeof base, "%s/chappe-crash-XXXXXX", parent);
@@ -153,20 +198,5 @@ int main(int argc, char **argv) {
         perror(base);
         return 99;
     }
-    snprintf(files, sizeof files, "%s/files", base);
-    snprintf(domain, sizeof domain, "%s/domain", base);
-    mkdir(files, 0700);
-    mkdir(domain, 0700);
-    setenv("CHAPPE_DOMAIN", domain, 1);
-    unsetenv("CHAPPE_LOG");
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    stay_here();
-    stage_prepare(files, domain);
-    campaign_prepare();
-    settings.directory = files;
-    bool well = run_matching(&settings);
-    rmdir(files);
-    rmdir(domain);
-    rmdir(base);
-    return !well;
+    return guard(&settings, base);
 }

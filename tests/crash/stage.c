@@ -153,7 +153,7 @@ static void recover(struct world *world, const struct plan *plan) {
 static void play(const struct plan *plan) {
     const struct scenario *scenario = plan->scenario;
     struct world *world = calloc(1, sizeof *world);
-    struct remains before, after;
+    static struct remains before, after; /* large */
     struct victim victim;
     crash_need(world != NULL && (world->state = calloc(1, STATE_MOST)) != NULL);
     world->scenario = scenario;
@@ -202,8 +202,11 @@ static int remove_entry(const char *path, const struct stat *about, int type, st
     return 0;
 }
 
-/* Kills and reaps everything that a failed stage has left; it became this subreaper's. */
-static void reap(void) {
+void stage_clear(const char *directory) {
+    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void stage_reap(void) {
     char path[64];
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     for (;;) {
@@ -231,6 +234,7 @@ static void play_once(const struct plan *plan) {
     fflush(NULL);
     pid_t stage = fork();
     if (stage == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         stage_note_process(getpid());
         prctl(PR_SET_CHILD_SUBREAPER, 1);
         play(plan);
@@ -250,10 +254,9 @@ static void play_once(const struct plan *plan) {
     else if (status != 0)
         fail_stage("a survivor ended with status", WEXITSTATUS(status));
     if (stage_result->failed) {
-        reap();
-        remains_remove_segments();
-        nftw(directory_name, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-        nftw(domain_name, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        stage_reap();
+        stage_clear(directory_name);
+        stage_clear(domain_name);
     }
 }
 

@@ -31,6 +31,7 @@
 #define SURVIVORS_MS 1000 /* in which survivors finish their operations */
 #define STAGE_SECONDS 20  /* after which a world has failed */
 #define STAGE_PROCESSES 16
+#define SEGMENTS_MOST 4096 /* the kernel's usual limit */
 
 enum strike {
     STRIKE_NONE = 0, /* runs through: all has to be well */
@@ -83,6 +84,11 @@ struct trace *stage_trace(size_t most);
 
 /* ---- for the other files of the stepper ---- */
 
+/* Kills and reaps everything that was left; it became this subreaper's. */
+void stage_reap(void);
+/* Removes what is in a directory. */
+void stage_clear(const char *directory);
+
 bool stage_is_own_memory(uint64_t address);
 /* For the search of what is left: these processes were of this world. */
 void stage_note_process(int process);
@@ -91,15 +97,14 @@ bool stage_may_break(uint64_t address); /* a breakpoint can be put there */
 
 /* What a world could leave behind. */
 struct remains {
-    size_t descriptors, mappings, segments;
+    size_t descriptors, mappings;
     char files[512];
+    int segments[SEGMENTS_MOST]; /* all that the machine has */
+    size_t segment_count;
 };
 void remains_look(const char *directory, const char *domain, struct remains *ret_remains);
-/* Fails unless all is as before, and no process is left. */
+/* Fails unless all is as before, and no process is left. New segments are removed. */
 void remains_compare(const struct remains *before, const struct remains *after);
-
-/* After a failure, so that the machine is as it was. */
-void remains_remove_segments(void);
 
 struct stores *stores_begin(int process);
 /* Whether shared memory changed since the last time. call: it may have other mappings. */

@@ -46,8 +46,7 @@ static void expect_error(int outcome, int error, const char *word) {
 }
 
 static void write_address(char *address, size_t size, const char *options) {
-    int length =
-        snprintf(address, size, "shm://lanes?domain=%s%s", harness_directory(), options);
+    int length = snprintf(address, size, "shm://lanes?domain=%s%s", harness_directory(), options);
     assert_true(length > 0 && (size_t)length < size);
 }
 
@@ -84,7 +83,7 @@ static void settle(chappe_endpoint *server) {
     int outcome;
     for (int i = 0; i < 100000; i++) {
         if ((outcome = chappe_receive(server, NULL, CHAPPE_NOW, &message)) < 0) {
-            expect_error(outcome, -EAGAIN, "receive");
+            expect_error(outcome, -EAGAIN, "shm://lanes");
             return;
         }
         assert_int_equal(outcome, 0);
@@ -98,8 +97,7 @@ static void check_served(chappe_endpoint *server, chappe_endpoint *client) {
     static uint64_t number;
     chappe_message *message = NULL;
     chappe_token token;
-    chappe_settings asks = {
-        .size = sizeof asks, .flags = CHAPPE_ASKS, .correlation = ++number};
+    chappe_settings asks = {.size = sizeof asks, .flags = CHAPPE_ASKS, .correlation = ++number};
     check(chappe_send(client, "good", 4, &asks, chappe_in_ms(LONG_MS)));
     for (;;) {
         int64_t correlation = 0;
@@ -330,8 +328,8 @@ static void try_greeting(chappe_endpoint *server, chappe_endpoint *client,
     assert_int_equal(statistics_of(server).clients_cut_off, cut_off + 1);
     ssize_t got = recv(fd, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = '\0';
-    if (greeting->word != NULL && (got <= 1 || text[0] != LANES_REFUSED ||
-                                   strstr(text + 1, greeting->word) == NULL))
+    if (greeting->word != NULL &&
+        (got <= 1 || text[0] != LANES_REFUSED || strstr(text + 1, greeting->word) == NULL))
         fail_msg("%s: the sentence that came back is \"%s\"", greeting->what, text);
     close(fd);
     if (harness_count_descriptors() != before)
@@ -342,6 +340,7 @@ static void try_greeting(chappe_endpoint *server, chappe_endpoint *client,
 static void test_hellos(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     const uint32_t control = sizeof(struct lanes_control);
     const struct lanes_hello good = hello_of(SIZE, BACKING_MEMFD, -1);
     char path[256];
@@ -441,6 +440,7 @@ static void test_silence(void **state) {
 static void test_headers(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     size_t ring = (SIZE - sizeof(struct lanes_control)) / 2 & ~(size_t)63;
     uint64_t headers[32], cut_off = 0;
     size_t count = 0;
@@ -477,6 +477,28 @@ static void test_headers(void **state) {
     close_end(server);
 }
 
+/* Behind its end a lane has nothing more. */
+static void test_behind_the_end(void **state) {
+    (void)state;
+    chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
+    for (int messages = 0; messages < 4; messages++) {
+        struct foreign foreign = meet();
+        for (int i = 0; i <= messages; i++) /* 0: the end alone */
+            shared64_set(foreign.out.ring + i, HEADER(i == 0 ? LANE_END : LANE_MESSAGE, 0, 0));
+        ring_bell(&foreign);
+        chappe_message *message = NULL;
+        expect_error(chappe_receive(server, NULL, CHAPPE_NOW, &message), -EAGAIN, "shm://lanes");
+        check_served(server, client);
+        leave(&foreign);
+        check_served(server, client);
+        settle(server);
+        assert_int_equal(statistics_of(server).clients, 1);
+    }
+    close_end(client);
+    close_end(server);
+}
+
 /* A damaged envelope, damaged in every way that a few thousand random ones find. */
 static uint64_t next_random(uint64_t *state) {
     *state ^= *state << 13;
@@ -488,6 +510,7 @@ static uint64_t next_random(uint64_t *state) {
 static void test_random_memory(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     uint64_t random = 88172645463325252ull;
     for (int round = 0; round < 400; round++) {
         struct foreign foreign = meet();
@@ -496,8 +519,8 @@ static void test_random_memory(void **state) {
         for (size_t i = first; i < SIZE / 8; i++) {
             uint64_t word = next_random(&random);
             if (round % 4 < 2) /* plausible frames: small, of a kind that there is */
-                word = HEADER(word >> 40 & 3, (word >> 32 & 7) == 0 ? word >> 20 & 63 : 0,
-                              word & 127);
+                word =
+                    HEADER(word >> 40 & 3, (word >> 32 & 7) == 0 ? word >> 20 & 63 : 0, word & 127);
             shared64_set(words + i, word);
             if (i % 64 == 0)
                 ring_bell(&foreign);
@@ -524,6 +547,7 @@ static void test_random_memory(void **state) {
 static void test_random_metadata(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     uint64_t random = 1234567;
     size_t before = harness_count_descriptors();
     for (int round = 0; round < 2000; round++) {
@@ -556,6 +580,7 @@ static void test_control_words(void **state) {
     (void)state;
     static const uint64_t values[] = {0, 1, 511, 1 << 20, INT64_MAX, UINT64_MAX, UINT64_MAX - 100};
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     chappe_message *message = NULL;
     chappe_token token;
     for (size_t i = 0; i < COUNT(values); i++)
@@ -604,6 +629,7 @@ static void pass_next(const struct foreign *foreign, size_t size, int seals, uin
 static void test_next_rings(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     const struct {
         const char *what;
         size_t size, announced;
@@ -657,6 +683,7 @@ static void test_next_rings(void **state) {
 static void test_descriptor_flood(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     size_t before = harness_count_descriptors();
     const uint8_t packet = LANES_DESCRIPTORS, bell = LANES_BELL;
     int files[8];
@@ -687,6 +714,7 @@ static void test_descriptor_flood(void **state) {
 static void test_memory_flood(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     size_t before = harness_count_descriptors(), mappings = harness_count_mappings();
     for (uint64_t round = 0; round < 3; round++) {
         struct foreign foreign = meet();
@@ -712,6 +740,7 @@ static void ring_for_ever(void *context) {
 static void test_bell_flood(void **state) {
     (void)state;
     chappe_endpoint *server = listen_at(""), *client = open_at("");
+    check_served(server, client);
     pid_t ringers[2];
     for (size_t i = 0; i < COUNT(ringers); i++)
         ringers[i] = harness_fork(ring_for_ever, NULL);
@@ -949,6 +978,7 @@ static const struct harness_test tests[] = {
     {.name = "hellos that are none", .function = test_hellos},
     {.name = "clients that say nothing", .function = test_silence},
     {.name = "headers that cannot be", .function = test_headers},
+    {.name = "messages behind the end", .function = test_behind_the_end},
     {.name = "random memory", .function = test_random_memory},
     {.name = "random metadata", .function = test_random_metadata, .seconds = 120},
     {.name = "words of the other side", .function = test_control_words, .seconds = 120},

@@ -25,7 +25,7 @@
 #define FREE 0
 #define CHILD 99 /* of a dead owner, holds its lock */
 #define OBJECTS 6
-#define TRIES 1 /* at a burial that somebody else is at; then the answer is EADDRINUSE */
+#define TRIES 0 /* at a burial that somebody else is at; then the answer is EADDRINUSE */
 
 #ifndef CRASHES
 #define CRASHES 2
@@ -38,7 +38,7 @@ byte burial[OBJECTS];
 byte owner[OBJECTS]; /* as the header says */
 bool complete[OBJECTS], stays[OBJECTS], ending[OBJECTS];
 bool gone[8]; /* processes */
-byte objects = 0, crashes = 0, owners = 0, wins = 0, ended = 0;
+byte crashes = 0, owners = 0, wins = 0, ended = 0;
 
 #ifdef DEATH_FORGOTTEN
 #define IS_DEAD(X) (socket != (X))
@@ -57,46 +57,36 @@ byte objects = 0, crashes = 0, owners = 0, wins = 0, ended = 0;
 
 #define LAST 5
 
-/* What the kernel does for a dead process: it has at most one lock of each sort. */
-inline kernel_frees_burial() {
-    atomic {
-        i = 0;
-        do
-        :: i < OBJECTS && burial[i] == me -> burial[i] = FREE; i++
-        :: i < OBJECTS && burial[i] != me -> i++
-        :: i == OBJECTS -> break
-        od;
-        i = 0
-    }
-}
-
-inline kernel_frees_life() {
-    atomic {
-        i = 0;
-        do
-#ifdef ORPHANS
-        :: i < OBJECTS && life[i] == me -> life[i] = CHILD; i++
-#endif
-        :: i < OBJECTS && life[i] == me -> life[i] = FREE; i++
-        :: i < OBJECTS && life[i] != me -> i++
-        :: i == OBJECTS -> break
-        od;
-        i = 0
-    }
-}
-
+/* What the kernel does for a dead process. It has at most one lock of each sort; where it has
+ * both, LIFE is that of an object which has no name yet, so their order tells nobody anything. */
 inline kernel_cleans() {
-    atomic {
+    d_step {
         if
         :: is_owner -> owners--; is_owner = false
         :: else
         fi;
-        gone[me] = true
+        gone[me] = true;
+        i = 0;
+        do
+        :: i < OBJECTS ->
+            if
+            :: burial[i] == me -> burial[i] = FREE
+            :: else
+            fi;
+            i++
+        :: else -> break
+        od;
+        i = 0
     }
-    if
-    :: kernel_frees_burial(); kernel_frees_life()
-    :: kernel_frees_life(); kernel_frees_burial()
-    fi
+    atomic {
+        if
+#ifdef ORPHANS
+        :: life[me] == me -> life[me] = CHILD
+#endif
+        :: life[me] == me -> life[me] = FREE
+        :: life[me] != me
+        fi
+    }
 }
 
 /* Removes the name of x, which was dead or ending when this process looked. */
@@ -159,8 +149,7 @@ inline claim(to_stay) {
         STEP(x = name); /* C1: the descriptor keeps the inode */
         if
         :: x != NONE ->
-            assert(complete[x]);
-            STEP(got = (ending[x] || IS_DEAD(x))); /* C2, C3 */
+            STEP(assert(complete[x]); got = (ending[x] || IS_DEAD(x))); /* C2, C3 */
             if
             :: got ->
                 bury(x); /* C4 */
@@ -171,15 +160,14 @@ inline claim(to_stay) {
             :: else -> break /* EADDRINUSE, EEXIST */
             fi
         :: else ->
-            if
-            :: new == NONE ->
-                /* C6: nobody else can see it yet */
-                STEP(new = objects; objects++; owner[new] = me; stays[new] = to_stay; set_life());
-                STEP(complete[new] = true)
-            :: else
-            fi;
-            /* C7 */
+            /* C6 and C7: nobody can see the object before the link. There is one for each
+             * process, with its number. */
             STEP(
+                if
+                :: new == NONE -> new = me; owner[me] = me; stays[me] = to_stay;
+                    complete[me] = true; set_life()
+                :: else
+                fi;
                 if
                 :: name == NONE -> name = new; won = true;
                     if
@@ -200,9 +188,8 @@ inline claim(to_stay) {
         STEP(life[new] = me);
 #endif
         /* C8 */
-        STEP(assert(socket == NONE || REALLY_DEAD(socket)); socket = NONE);
-        STEP(assert(socket == NONE); socket = new);
-        assert(name == new && socket == new) /* P2 */
+        STEP(assert(name == new); /* P2 */
+             assert(socket == NONE || REALLY_DEAD(socket)); socket = new)
     :: else
     fi
 }
@@ -218,15 +205,9 @@ inline set_life() {
 
 /* R1 to R4, by an owner that lives. */
 inline release() {
-    assert(name == new && socket == new); /* P2 */
-    STEP(got = (name == new));
-    if
-    :: got ->
-        atomic { owners--; is_owner = false }
-        STEP(assert(socket == new); socket = NONE);
-        STEP(assert(name == new); name = NONE)
-    :: else
-    fi;
+    STEP(assert(name == new && socket == new); /* P2 */
+         owners--; is_owner = false; socket = NONE);
+    STEP(assert(name == new); name = NONE);
     STEP(life[new] = FREE)
 }
 
@@ -240,15 +221,20 @@ inline release() {
 killed:                                                         \
     kernel_cleans();                                            \
 done:                                                           \
-    ended++
+    atomic {                                                    \
+        x = NONE; new = NONE; i = 0; tries = 0;                 \
+        got = false; busy = false; won = false; to_stay = false; \
+        ended++                                                 \
+    }
 
 proctype claimer(byte me) {
     LOCALS;
     claim(to_stay);
     if
     :: won ->
-        wins++;
-#ifndef KEPT
+#ifdef KEPT
+        wins++
+#else
         release()
 #endif
     :: else
@@ -322,17 +308,12 @@ proctype destroyer(byte me) {
 #ifdef ORPHANS
 /* The forked children close what they have, at some time or never. */
 proctype children() {
-    byte k = 0;
+end:
     do
-    :: k < OBJECTS ->
-        atomic {
-            if
-            :: life[k] == CHILD -> life[k] = FREE
-            :: true
-            fi;
-            k++
-        }
-    :: else -> break
+    :: atomic { life[0] == CHILD -> life[0] = FREE }
+    :: atomic { life[1] == CHILD -> life[1] = FREE }
+    :: atomic { life[2] == CHILD -> life[2] = FREE }
+    :: atomic { life[3] == CHILD -> life[3] = FREE }
     od
 }
 #endif
@@ -374,7 +355,6 @@ init {
     atomic {
 #ifndef STAYS
         /* A dead one's object, with its socket. */
-        objects = 1;
         complete[0] = true;
         name = 0;
         socket = 0;
