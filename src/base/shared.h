@@ -132,12 +132,6 @@ static inline void shared_pause(void) {
 #endif
 }
 
-/* About 100 ns: a word that is looked at without a pause is stolen from its writer. */
-static inline void shared_pause_between_looks(void) {
-    for (int i = 0; i < 8; i++)
-        shared_pause();
-}
-
 /* These lines will next be read by another processor: hand them towards it (CLDEMOTE; does
  * nothing where the processor does not know it). */
 static inline void shared_demote(const void *from, size_t size) {

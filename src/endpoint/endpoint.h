@@ -51,6 +51,7 @@ struct chappe_endpoint {
     bool owes_reply;      /* a frame without correlation may still bring an old reply */
     unsigned patience;    /* how many receives from now on look before they read */
     struct pollable pollable;
+    uint64_t received_when_empty; /* how many had been received when nothing was there */
     chappe_statistics numbers;
 };
 

@@ -128,26 +128,48 @@ static int wait_for_carrier(chappe_endpoint *endpoint, const struct interest *in
 }
 
 #define LOOKS_PER_ROUND 1024
+#define LOOKS_PER_QUESTION 16
+#define QUICK_LOOKS 64
+#define STREAM_LEAST 4          /* messages between two looks in vain */
+#define PAUSES_BEHIND_STREAM 16 /* 0.2 to 0.5 us */
 
-/* Looks for messages for as long as it pays. As receive(). */
+/* Looks for messages for as long as it pays. As receive(). Most looks are at the next header
+ * alone; one in some asks the carrier, which has more to look at. */
 static int keep_looking(struct carrier *carrier, chappe_deadline deadline) {
     uint32_t budget = waiting_spin_budget(carrier->spin), looks = 0;
+    const struct lane_reader *reader = carrier->quick.reader;
     int got = -EAGAIN;
     while (looks < budget && got == -EAGAIN) {
-        bool round = ++looks % LOOKS_PER_ROUND == 0;
+        shared_pause();
+        if (++looks % LOOKS_PER_QUESTION != 0 && reader != NULL) {
+            got = lane_is_ready(reader) ? 1 : -EAGAIN;
+            continue;
+        }
+        bool round = looks % LOOKS_PER_ROUND == 0;
         if (round && os_now() >= deadline)
             break;
-        shared_pause_between_looks();
         got = carrier->functions->receive(carrier, round);
+        reader = carrier->quick.reader;
     }
     waiting_spin_learn(carrier->spin, got != -EAGAIN, looks);
     return got;
+}
+
+/* At the heels of a sender in full flow each look would take the line from it that it is
+ * writing to. A lone message is not made to wait by this. */
+static bool follows_stream(chappe_endpoint *endpoint) {
+    uint64_t before = endpoint->received_when_empty;
+    endpoint->received_when_empty = endpoint->numbers.received;
+    return endpoint->numbers.received - before >= STREAM_LEAST;
 }
 
 /* As bring_in(), from a carrier with a bell. */
 static int look_for(chappe_endpoint *endpoint, chappe_deadline deadline) {
     struct carrier *carrier = endpoint->carrier;
     struct interest interest;
+    if (deadline != CHAPPE_NOW && follows_stream(endpoint))
+        for (int i = 0; i < PAUSES_BEHIND_STREAM; i++)
+            shared_pause();
     for (;;) {
         int got = carrier->functions->receive(carrier, deadline == CHAPPE_NOW);
         if (got == -EAGAIN && deadline != CHAPPE_NOW)
@@ -241,6 +263,26 @@ static size_t sort_out(chappe_endpoint *endpoint, const chappe_filter *filter,
     return kept;
 }
 
+/* The quick way of a plain message that is here; NULL: the long way has to be gone. */
+static inline struct message *take_quickly(chappe_endpoint *endpoint) {
+    struct carrier *carrier = endpoint->carrier;
+    struct lane_reader *reader = carrier->quick.reader;
+    struct lane_frame frame;
+    if (reader == NULL || reader->position >= carrier->quick.end || endpoint->aside.first != NULL ||
+        endpoint->pollable.armed || endpoint->store->free_count == 0 ||
+        !endpoint_is_entered(endpoint) || lane_take_here(reader, &frame) == 0)
+        return NULL;
+    struct message *message = store_take(endpoint->store);
+    message->body = (chappe_message){.data = frame.body, .size = frame.size};
+    message->chunk = carrier->quick.chunk;
+    message->chunk->references++;
+    message->details = NULL;
+    /* The sender may be closing, and nobody knows when the next receive will be. */
+    lane_tell_taken(reader);
+    hand_over(endpoint, message);
+    return message;
+}
+
 /* Takes up to `count` messages that are here and match. With a filter one by one, so that
  * there is always room for one that does not match. */
 static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
@@ -249,6 +291,9 @@ static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
     int error = carrier_postponed(endpoint->carrier);
     if (error < 0)
         return error;
+    if (filter == NULL)
+        for (struct message *message; kept < count && (message = take_quickly(endpoint)) != NULL;)
+            ret_messages[kept++] = message;
     while (kept < count) {
         error = check_aside(endpoint, filter);
         if (error < 0)
@@ -311,24 +356,21 @@ int receive_message(chappe_endpoint *endpoint, const chappe_filter *filter,
     return got;
 }
 
-/* The quick way of a plain message that is here; NULL: the long way has to be gone. */
-static inline struct message *take_quickly(chappe_endpoint *endpoint) {
-    struct carrier *carrier = endpoint->carrier;
-    struct lane_reader *reader = carrier->quick.reader;
-    struct lane_frame frame;
-    if (reader == NULL || reader->position >= carrier->quick.end || endpoint->aside.first != NULL ||
-        endpoint->pollable.armed || endpoint->store->free_count == 0 ||
-        !endpoint_is_entered(endpoint) || lane_take_here(reader, &frame) == 0)
+/* What comes at once: looks at the next header for a moment, before the long way is gone.
+ * Behind a stream, or where looking does not pay, that looks itself. */
+__attribute__((noinline)) static struct message *look_quickly(chappe_endpoint *endpoint) {
+    const struct carrier *carrier = endpoint->carrier;
+    const struct lane_reader *reader = carrier->quick.reader;
+    if (reader == NULL || carrier->spin->budget < QUICK_LOOKS ||
+        endpoint->numbers.received - endpoint->received_when_empty >= STREAM_LEAST)
         return NULL;
-    struct message *message = store_take(endpoint->store);
-    message->body = (chappe_message){.data = frame.body, .size = frame.size};
-    message->chunk = carrier->quick.chunk;
-    message->chunk->references++;
-    message->details = NULL;
-    hand_over(endpoint, message);
-    if (!lane_is_ready(reader))
-        carrier->functions->settle(carrier);
-    return message;
+    endpoint->received_when_empty = endpoint->numbers.received;
+    for (int i = 0; i < QUICK_LOOKS; i++) {
+        shared_pause();
+        if (lane_is_ready(reader))
+            return take_quickly(endpoint);
+    }
+    return NULL;
 }
 
 /* Not inlined: it would cost the quick way its registers. */
@@ -355,6 +397,8 @@ int chappe_receive(chappe_endpoint *endpoint, const chappe_filter *filter, chapp
                    chappe_message **ret_message) {
     if (endpoint != NULL && ret_message != NULL && filter == NULL && is_deadline(deadline)) {
         struct message *message = take_quickly(endpoint);
+        if (message == NULL && deadline != CHAPPE_NOW)
+            message = look_quickly(endpoint);
         if (message != NULL) {
             endpoint->owes_reply = false;
             *ret_message = &message->body;

@@ -136,14 +136,14 @@ int send_address(chappe_endpoint *endpoint, const void *bytes, size_t size,
 
 /* ---- sending ---- */
 
-#define LOOKS_MOST 500
+#define LOOKS_MOST 2000
 #define LOOKS_PER_CLOCK 64
 
 /* A carrier with a bell: looks for room for as long as a wake takes, then asks to be rung. */
 static int look_for_room(struct carrier *carrier, chappe_deadline deadline,
                          struct room_wait *wait) {
     if (wait->looks < carrier->spin->most && wait->looks < LOOKS_MOST) {
-        shared_pause_between_looks();
+        shared_pause();
         bool late = ++wait->looks % LOOKS_PER_CLOCK == 0 && os_now() >= deadline;
         return late ? -ETIMEDOUT : 0;
     }

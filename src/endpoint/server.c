@@ -366,7 +366,7 @@ static int keep_looking(struct server *server, chappe_deadline deadline) {
     while (found == 0 && looks < budget) {
         if (++looks % LOOKS_PER_ROUND == 0 && os_now() >= deadline)
             break;
-        shared_pause_between_looks();
+        shared_pause();
         found = look_at_warm(server);
     }
     waiting_spin_learn(&server->spin, found > 0, looks);

@@ -249,7 +249,6 @@ const struct carrier_functions lanes_functions = {
     .send_plain = lanes_send_plain,
     .reserve = lanes_reserve,
     .wake = lanes_wake_reader,
-    .settle = lanes_settle_reading,
     .receive = lanes_receive,
     .take = lanes_take,
     .interest = lanes_interest,

@@ -54,7 +54,7 @@
 #define LANES_RING_USUAL ((size_t)1 << 20) /* what small messages make it grow to */
 #define LANES_FIRST_SIZE ((size_t)8192)
 #define LANES_PENDING_MOST 8
-#define LANES_AHEAD_LEAST ((size_t)32 << 10) /* bodies worth copying on both sides at once */
+#define LANES_AHEAD_LEAST ((size_t)256 << 10) /* bodies worth copying on both sides at once */
 
 enum lanes_packet {
     LANES_HELLO = 'H',
@@ -225,7 +225,6 @@ bool lanes_has_frame(const struct lanes *lanes);
 bool lanes_is_ready(const struct lanes *lanes);
 int lanes_open_inlet(struct lanes *lanes, struct segment *segment, struct lane_words *words,
                      void *ring, size_t size);
-void lanes_settle_reading(struct carrier *carrier);
 void lanes_open_quick_reading(struct lanes *lanes);
 /* The carrier goes; messages may stay. `told`: what was read is to be told to the writer. */
 void lanes_leave_inlet(struct lanes *lanes, bool told);

@@ -135,10 +135,6 @@ static void settle(struct inlet *inlet) {
     wake_writer(inlet);
 }
 
-void lanes_settle_reading(struct carrier *carrier) {
-    settle(((struct lanes *)carrier)->in);
-}
-
 /* Frames go the quick way up to the one that fills the region. */
 void lanes_open_quick_reading(struct lanes *lanes) {
     struct inlet *inlet = lanes->in;

@@ -14,7 +14,9 @@
 #define FRAME_MOST (LANES_RING_MOST / 4) /* larger bodies travel as files */
 #define RINGS_MOST ((size_t)64 << 20)    /* of one direction, held messages included */
 #define PIECE ((size_t)16 << 10)         /* that a large body is copied in */
-#define GROW 8                           /* times */
+#define LAPS 8
+#define RING_BUSY ((size_t)64 << 10) /* what many laps make it grow to */
+#define GROW 8                       /* times */
 
 /* ---- rings ---- */
 
@@ -61,9 +63,9 @@ static size_t tidy_outlets(struct lanes *lanes) {
 
 /* How large the next ring is to be, for a frame of `size` bytes; 0: none is needed. */
 static size_t next_size(struct lanes *lanes, size_t size) {
-    const struct lane_writer *writer = &lanes->out->writer;
+    struct lane_writer *writer = &lanes->out->writer;
     size_t now = (size_t)writer->size * 8, wanted = now * GROW;
-    size_t most = LANES_RING_USUAL > 4 * size ? LANES_RING_USUAL : 4 * size;
+    size_t most = LANES_RING_USUAL > 16 * size ? LANES_RING_USUAL : 16 * size;
     size_t used = tidy_outlets(lanes);
     if (most > LANES_RING_MOST)
         most = LANES_RING_MOST;
@@ -76,10 +78,14 @@ static size_t next_size(struct lanes *lanes, size_t size) {
         wanted = 4 * size;
     if (wanted > most)
         wanted = most;
-    /* Full of messages that were taken but are still in use: the same again. */
-    if (now >= most)
-        return shared64_get(&writer->words->taken) == writer->position ? now : 0;
-    return wanted;
+    if (now < most)
+        return wanted;
+    if (shared64_get(&writer->words->taken) != writer->position)
+        return 0;
+    /* Full of messages that were taken but are still in use: the same again. But if the reader
+     * has only just taken the last, there is room by now. */
+    shared_pause();
+    return lane_reserve(writer, size) == NULL ? now : 0;
 }
 
 /* Memory for a larger ring, which the other side knows of. A segment that would go with us
@@ -124,8 +130,16 @@ static int grow(struct lanes *lanes, size_t size) {
     return error < 0 ? -EAGAIN : 0;
 }
 
+/* A small ring that was filled many times, if never at once: in a larger one the two sides
+ * touch the same lines less often, and a lap ends less often. */
+static bool is_worn(const struct lane_writer *writer) {
+    return writer->position >= LAPS * writer->size && writer->size * 8 < RING_BUSY;
+}
+
 /* Room for a frame, in this ring or the next. NULL: none now. */
 static void *find_room(struct lanes *lanes, size_t size) {
+    if (!lanes->stuck && is_worn(&lanes->out->writer))
+        lanes->stuck = grow(lanes, size + SPARE) < 0;
     void *room = lane_reserve(&lanes->out->writer, size + SPARE);
     if (room == NULL) {
         lanes->stuck = grow(lanes, size + SPARE) < 0;
@@ -422,10 +436,11 @@ int lanes_send_plain(struct carrier *carrier, const chappe_item *items, size_t c
         if (item->size > most || item->size > terms->limit ||
             (item->data == NULL && item->size > 0))
             break;
-        void *room = lane_reserve(writer, item->size + SPARE);
-        if (room == NULL)
+        void *room = lane_reserve_here(writer, item->size + SPARE);
+        if (room == NULL && (room = lane_reserve(writer, item->size + SPARE)) == NULL)
             break;
-        lane_write(room, item->data, item->size);
+        if (item->size > 0)
+            shared_write_small(room, item->data, item->size);
         lane_commit(writer, item->size, 0, LANE_MESSAGE);
         bytes += item->size;
     }

@@ -164,6 +164,9 @@ static int collect_segment(struct lanes *lanes, const struct lanes_next *next, s
     struct segment *segment;
     int error =
         segment_attach(lanes->carrier.address, &next->ticket, fd, &lanes->carrier.peer, &segment);
+    /* Its maker has gone since, with the segment: it had not begun to use it. */
+    if (!segment_waits((enum backing)next->ticket.backing) && (error == -EINVAL || error == -EIDRM))
+        return 0;
     if (error < 0)
         return error;
     lanes->pending[lanes->pending_count++] = segment;

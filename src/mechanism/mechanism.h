@@ -87,10 +87,8 @@ struct carrier_functions {
      * body in place. NULL: not now, use other memory. */
     struct chunk *(*reserve)(struct carrier *carrier, size_t size);
 
-    /* With a bell, for what went the quick way: wakes the other side; tells it that the lane
-     * was read empty. */
+    /* With a bell, for what went the quick way: wakes the other side. */
     void (*wake)(struct carrier *carrier);
-    void (*settle)(struct carrier *carrier);
 
     /* Half-close of the sending direction. */
     int (*finish)(struct carrier *carrier);

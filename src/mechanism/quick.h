@@ -34,11 +34,8 @@ static inline bool quick_send(const struct quick *quick, const void *bytes, size
     void *room = lane_reserve_here(writer, size + 8);
     if (room == NULL)
         return false;
-    bool drained = lane_is_drained(writer);
     shared_write_small(room, bytes, size);
     lane_commit(writer, size, 0, LANE_MESSAGE);
-    if (drained)
-        shared_demote((const char *)room - 8, size + 8);
     *ret_wake = waiting_must_wake(quick->sleeper, true);
     return true;
 }

@@ -255,8 +255,3 @@ void lane_free(struct lane_reader *reader, uint64_t position) {
     /* Release: our reads are done before the writer may write there. Pairs with has_room(). */
     shared64_set_release(&reader->words->consumed, position);
 }
-
-void lane_tell_taken(const struct lane_reader *reader) {
-    /* Relaxed: a count; no memory hangs on it. */
-    shared64_set(&reader->words->taken, reader->position);
-}

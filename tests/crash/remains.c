@@ -39,14 +39,16 @@ static size_t count_descriptors(void) {
     return count;
 }
 
-/* Those that are shared. What the allocator maps for itself is no remains. */
+/* Those that are shared, or of files in memory. What the allocator maps for itself is no
+ * remains. */
 static size_t count_mappings(void) {
     char line[4400], kind[8];
     size_t count = 0;
     FILE *maps = fopen("/proc/self/maps", "re");
     crash_need(maps != NULL);
     while (fgets(line, sizeof line, maps) != NULL)
-        count += sscanf(line, "%*s %7s", kind) == 1 && kind[3] == 's';
+        count += sscanf(line, "%*s %7s", kind) == 1 &&
+                 (kind[3] == 's' || strstr(line, "memfd:") != NULL);
     fclose(maps);
     return count;
 }

@@ -78,7 +78,10 @@ static bool run(const struct scenario *scenario, const struct settings *settings
     struct timespec begin, end;
     clock_gettime(CLOCK_MONOTONIC, &begin);
     FILE *addresses = open_addresses(settings->folder, scenario->name);
-    campaign_run(scenario, settings->all ? &full_effort : &short_effort, stdout, addresses, &tally);
+    struct effort effort = settings->all ? full_effort : short_effort;
+    if (settings->most > 0)
+        effort.kills = effort.stops = effort.calls = effort.pairs = settings->most;
+    campaign_run(scenario, &effort, stdout, addresses, &tally);
     if (addresses != NULL)
         fclose(addresses);
     clock_gettime(CLOCK_MONOTONIC, &end);

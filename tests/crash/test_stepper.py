@@ -11,7 +11,6 @@ import argparse
 import os
 import pathlib
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ SOURCE = FOLDER.parent.parent
 
 def build_folder(compiler):
     parent = os.environ.get("CHAPPE_BUILD", str(SOURCE / "build"))
-    return pathlib.Path(parent, f"crash-{compiler}")
+    return pathlib.Path(parent, f"crash-{pathlib.Path(compiler).name}")
 
 
 def build(compiler):
@@ -148,8 +147,7 @@ def main():
     if not shutil.which("objdump"):
         check.skip("the stepper", "objdump is not installed")
         check.finish()
-    compilers = options.compiler or [re.sub(r"-?[\d.]*$", "", pathlib.Path(
-        os.environ.get("CHAPPE_CC", "gcc").split()[-1]).name)]
+    compilers = options.compiler or [os.environ.get("CHAPPE_CC", "gcc").split()[-1]]
     for compiler in compilers:
         folder = build(compiler)
         covered = set().union(*listed(folder / "tests/crash/crash").values())

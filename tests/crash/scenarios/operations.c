@@ -15,6 +15,7 @@
         __VA_ARGS__, NULL                                                                          \
     }
 #define TYPE 7
+#define GROWING 9000           /* more than a lane has room for at first */
 #define HUGE ((size_t)3 << 20) /* more than a carrier takes at once */
 
 static void need(int result, const char *call) {
@@ -290,6 +291,14 @@ const struct operation endpoint_operations[] = {
      .roles = OWN_END,
      .outgoing = 1,
      .both = true},
+    {.name = "send-growing",
+     .covers = COVERS("chappe_send"),
+     .operate = send_one,
+     .roles = ROLE_PAIR | ROLE_CLIENT,
+     .outgoing = 1,
+     .both = true,
+     .connections = true,
+     .size = GROWING},
     {.name = "send-large",
      .covers = COVERS("chappe_send"),
      .operate = send_one,
@@ -321,11 +330,11 @@ const struct operation endpoint_operations[] = {
     {.name = "reserve-large",
      .covers = COVERS("chappe_reserve", "chappe_commit"),
      .operate = reserve,
-     .roles = OWN_END,
+     .roles = ROLE_PAIR | ROLE_CLIENT,
      .outgoing = 1,
      .both = true,
      .connections = true,
-     .size = 9000},
+     .size = GROWING},
     {.name = "abandon",
      .covers = COVERS("chappe_reserve", "chappe_abandon"),
      .operate = abandon,
