@@ -95,6 +95,7 @@ struct domain_object {
     void *body;                /* 256 bytes into it (into what facts.header says) */
     size_t size;               /* of the body */
     bool owner;                /* it goes with this handle */
+    bool no_socket;            /* what is at LEAF.socket is not the owner's: it stays */
     int fd;                    /* never to be passed on: who holds the owner's keeps it alive */
     int folder;                /* a descriptor of its own */
     uint64_t device, inode;

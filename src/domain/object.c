@@ -341,7 +341,8 @@ static void remove_name(const struct domain_object *object) {
     if (os_stat(object->folder, object->leaf, &status) < 0 || status.st_ino != object->inode ||
         status.st_dev != object->device)
         return;
-    found_remove_socket(object->folder, object->leaf);
+    if (!object->no_socket)
+        found_remove_socket(object->folder, object->leaf);
     os_remove(object->folder, object->leaf);
 }
 

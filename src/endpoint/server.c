@@ -20,6 +20,7 @@
 #define EVENTS_MOST 64
 #define ACCEPTS_MOST 64 /* in a row, before clients get their turn */
 #define LOOKS_PER_ROUND 64
+#define TAKEN_MOST 256         /* messages, before everybody is looked at */
 #define TRY_AGAIN_NS 100000000 /* how soon, after descriptors had run out */
 #define TAG_LISTENER UINT64_MAX
 #define SLOTS_MOST ((size_t)1 << SLOT_BITS)
@@ -51,6 +52,7 @@ struct server {
     uint64_t clients_ever;
     struct client *first_ready, *last_ready;
     struct client *first_warm;
+    uint64_t taken;              /* messages asked for since all were looked at */
     struct waiting_spin spin;    /* over all warm clients */
     struct client *first_ended;  /* half-closed: they may still be owed replies */
     uint64_t descriptors_closed; /* by clients that have gone */
@@ -283,13 +285,26 @@ static void let_go(struct server *server, struct client *client) {
     make_ready(server, client);
 }
 
-/* Passes on what is held. */
-static void pass_on(struct server *server, struct client *client) {
+/* Passes on what is held, if that is possible now. */
+static int try_to_pass_on(struct server *server, struct client *client) {
     int error = client->carrier->functions->send(client->carrier, NULL, SEND_TRY);
-    if (error == 0)
-        set_paused(server, client, false);
-    else if (error != -EAGAIN && error != -ENOBUFS && error != -ENOMEM)
-        set_paused(server, client, false); /* what was held is lost with the reader */
+    if (error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM)
+        return error;
+    set_paused(server, client, false); /* passed on, or lost with the reader */
+    make_warm(server, client);
+    return 0;
+}
+
+/* The same after an event. A carrier with a bell has to be asked to ring again, and only then
+ * knows whether the other side still lives. */
+static void pass_on(struct server *server, struct client *client) {
+    struct interest interest;
+    if (try_to_pass_on(server, client) == 0 || client->carrier->spin == NULL)
+        return;
+    make_cold(server, client);
+    client->carrier->functions->interest(client->carrier, &interest);
+    if (interest.room)
+        try_to_pass_on(server, client);
 }
 
 /* 0, or an error that is ours and not the client's. */
@@ -348,7 +363,7 @@ static int look_at_warm(struct server *server) {
         if (client->gone || client->ready)
             continue;
         if (client->paused)
-            pass_on(server, client);
+            try_to_pass_on(server, client);
         else if (!client->ended)
             error = bring_in(server, client, 0);
         if (error < 0)
@@ -382,10 +397,42 @@ void server_ask_to_ring(struct server *server) {
             continue;
         client->carrier->functions->interest(client->carrier, &interest);
         if (client->paused && interest.room)
-            pass_on(server, client);
-        if (interest.ready && !client->paused && !client->ended)
+            try_to_pass_on(server, client);
+        else if (interest.ready && !client->paused && !client->ended)
             bring_in(server, client, EPOLLIN);
     }
+}
+
+void server_interest(struct server *server, uint64_t number, struct interest *ret_interest) {
+    struct client *client = find(server, number);
+    if (client->paused)
+        try_to_pass_on(server, client);
+    make_cold(server, client);
+    client->carrier->functions->interest(client->carrier, ret_interest);
+    if (client->carrier->spin == NULL || client->gone)
+        return;
+    /* What a bell told is told only once. */
+    if (client->paused && ret_interest->room && try_to_pass_on(server, client) == 0)
+        ret_interest->holding = false;
+    if (ret_interest->ready && !client->paused && !client->ended)
+        bring_in(server, client, EPOLLIN);
+}
+
+/* 1, or an error of ours. */
+static int attend_all(struct server *server, const struct epoll_event *events, int count) {
+    int result = 1;
+    for (int i = 0; i < count; i++) {
+        struct client *client = NULL;
+        if (events[i].data.u64 != TAG_LISTENER)
+            client = find(server, events[i].data.u64);
+        int error = 0;
+        if (client != NULL)
+            error = attend(server, client, events[i].events);
+        else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES)
+            error = accept_some(server);
+        result = error < 0 ? error : result;
+    }
+    return result;
 }
 
 int server_receive(struct server *server, chappe_deadline deadline) {
@@ -407,19 +454,18 @@ int server_receive(struct server *server, chappe_deadline deadline) {
         return endpoint_out_of_time(server->endpoint, count, "nothing to receive");
     if (count < 0)
         return error_of(count, "%s: waiting for clients", listener_of(server)->address);
-    int result = 1;
-    for (int i = 0; i < count; i++) {
-        struct client *client = NULL;
-        if (events[i].data.u64 != TAG_LISTENER)
-            client = find(server, events[i].data.u64);
-        int error = 0;
-        if (client != NULL)
-            error = attend(server, client, events[i].events);
-        else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES)
-            error = accept_some(server);
-        result = error < 0 ? error : result;
-    }
-    return result;
+    return attend_all(server, events, count);
+}
+
+/* One client that sends without pause never lets the queue run empty: so now and then
+ * everybody else is looked at, too. */
+static void glance(struct server *server) {
+    struct epoll_event events[EVENTS_MOST];
+    server->taken = 0;
+    (void)look_at_warm(server); /* an error is told when the queue has run empty */
+    int count = os_watch_wait(server->watch, events, EVENTS_MOST, CHAPPE_NOW);
+    if (count > 0)
+        (void)attend_all(server, events, count);
 }
 
 /* May there be something behind what was taken? */
@@ -434,8 +480,16 @@ static bool has_more(struct client *client) {
 }
 
 int server_take(struct server *server, struct message **ret_messages, size_t count) {
+    if (server->first_warm != NULL || server->first_ready != NULL)
+        server->taken += count;
+    if (server->taken >= TAKEN_MOST)
+        glance(server);
     while (server->first_ready != NULL) {
         struct client *client = server->first_ready;
+        if (client->paused && client->carrier->spin != NULL && !client->gone) {
+            leave_queue(server); /* it is looked at again when it has taken its reply */
+            continue;
+        }
         int taken = client->carrier->functions->take(client->carrier, ret_messages, count);
         leave_queue(server);
         if (taken > 0) {
@@ -503,7 +557,7 @@ void server_sent(struct server *server, uint64_t number, bool sent) {
     if (client->paused == holding)
         return;
     set_paused(server, client, holding);
-    make_warm(server, client);
+    make_warm(server, client); /* it has not been asked to ring for room */
 }
 
 /* ---- making and ending ---- */

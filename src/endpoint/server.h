@@ -25,6 +25,9 @@ int server_watch(const struct server *server);   /* the epoll descriptor of all 
 
 /* The carrier of a client, NULL if it has gone. */
 struct carrier *server_client(struct server *server, uint64_t number);
+/* What to wait for on a client that is there: passes on what it holds, and forgets nothing
+ * that its bell told. */
+void server_interest(struct server *server, uint64_t number, struct interest *ret_interest);
 /* A token for one of its messages was taken: a reply may follow. */
 void server_owe(struct server *server, uint64_t number);
 /* Lets clients go that have ended their sending and to whom nothing is owed any more. */

@@ -84,8 +84,11 @@ static int look_at_endpoint(chappe_wait_item *item, const chappe_filter *filter,
         if (interest.ready || receive_has_aside(endpoint, item->filter != NULL ? filter : NULL))
             item->ready |= CHAPPE_READABLE;
     }
-    if (writable != endpoint->carrier)
-        writable->functions->interest(writable, &interest);
+    if (writable != endpoint->carrier) {
+        server_interest(endpoint->server, writable->client, &interest);
+        if ((item->events & CHAPPE_READABLE) != 0 && server_is_ready(endpoint->server))
+            item->ready |= CHAPPE_READABLE;
+    }
     int out = interest.out;
     if (writable->spin != NULL) {
         look_by_bell(item, &interest, watched);

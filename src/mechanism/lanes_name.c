@@ -152,6 +152,7 @@ int lanes_listen_name(const struct opening *opening, const struct lanes_name *na
     if (error < 0)
         return error;
     error = bind_socket(name, &fd);
+    object->no_socket = error < 0; /* somebody else's may be there */
     if (error == 0)
         error = serve(opening, terms, object, fd, ret_carrier);
     if (error < 0) {

@@ -100,6 +100,7 @@ static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment)
             return error;
         lanes->attached = segment_waits(segment->backing);
         error = lanes_pass_segment(lanes, segment);
+        lanes->hung_up |= error == -EPIPE || error == -ECONNRESET;
         lanes->offered = segment;
     }
     if (error == 0 && !lanes->attached)
@@ -116,18 +117,19 @@ static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment)
 static int grow(struct lanes *lanes, size_t size) {
     size_t ring = next_size(lanes, size);
     struct segment *segment;
-    if (ring == 0 || offer(lanes, ring, &segment) < 0)
-        return -EAGAIN;
+    int error = ring == 0 ? -EAGAIN : offer(lanes, ring, &segment);
+    if (error < 0)
+        return error;
     struct lane_writer *before = &lanes->out->writer;
-    int error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
-                                  segment->memory + sizeof(struct lane_words),
-                                  segment->size - sizeof(struct lane_words));
+    error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
+                              segment->memory + sizeof(struct lane_words),
+                              segment->size - sizeof(struct lane_words));
     if (error == 0) {
         lane_reserve(before, 0); /* there is always room for this one */
         lane_commit(before, 0, 0, LANE_NEXT);
     }
     segment_release(segment);
-    return error < 0 ? -EAGAIN : 0;
+    return error;
 }
 
 /* A small ring that was filled many times, if never at once: in a larger one the two sides
@@ -136,18 +138,24 @@ static bool is_worn(const struct lane_writer *writer) {
     return writer->position >= LAPS * writer->size && writer->size * 8 < RING_BUSY;
 }
 
-/* Room for a frame, in this ring or the next. NULL: none now. */
-static void *find_room(struct lanes *lanes, size_t size) {
+/* Room for a frame, in this ring or the next: -EAGAIN: none now. Other errors: there will
+ * never be any, a larger ring cannot be made. */
+static int find_room(struct lanes *lanes, size_t size, uint8_t **ret_room) {
+    size_t whole = size + SPARE;
     if (!lanes->stuck && is_worn(&lanes->out->writer))
-        lanes->stuck = grow(lanes, size + SPARE) < 0;
-    void *room = lane_reserve(&lanes->out->writer, size + SPARE);
+        lanes->stuck = grow(lanes, whole) < 0;
+    uint8_t *room = lane_reserve(&lanes->out->writer, whole);
+    int error = 0;
     if (room == NULL) {
-        lanes->stuck = grow(lanes, size + SPARE) < 0;
+        error = grow(lanes, whole);
+        lanes->stuck = error < 0;
         if (!lanes->stuck)
-            room = lane_reserve(&lanes->out->writer, size + SPARE);
+            room = lane_reserve(&lanes->out->writer, whole);
     }
-    lanes->starved = room == NULL ? size + SPARE : 0;
-    return room;
+    lanes->starved = room == NULL ? whole : 0;
+    *ret_room = room;
+    bool fits = lane_frame_words(whole, 0) <= lane_frame_most(lanes->out->writer.size);
+    return room != NULL ? 0 : fits || error == 0 ? -EAGAIN : error;
 }
 
 bool lanes_has_room(struct lanes *lanes) {
@@ -258,9 +266,9 @@ static int send_frame(struct lanes *lanes, const struct letter *letter) {
     if (error < 0)
         return error;
     size_t body = parts.head_size + letter->size + parts.tail_size;
-    uint8_t *room = find_room(lanes, body + parts.meta_size);
-    if (room == NULL)
-        return -EAGAIN;
+    uint8_t *room;
+    if ((error = find_room(lanes, body + parts.meta_size, &room)) < 0)
+        return error;
     bool drained = lane_is_drained(&lanes->out->writer);
     /* Before the frame, so that they are there when it is. */
     error = pass_descriptors(lanes, letter);
@@ -345,11 +353,13 @@ static int flush(struct lanes *lanes) {
     if (!held_is_full(held))
         return 0;
     int error = is_gone(lanes) ? gone(lanes) : 0;
-    uint8_t *room = error == 0 ? find_room(lanes, held->size) : NULL;
+    uint8_t *room = NULL;
     const struct letter letter = {.descriptors = held->descriptors,
                                   .descriptor_count = held->descriptor_count};
     if (error == 0)
-        error = room == NULL ? -EAGAIN : pass_descriptors(lanes, &letter);
+        error = find_room(lanes, held->size, &room);
+    if (error == 0)
+        error = pass_descriptors(lanes, &letter);
     if (error == -EAGAIN)
         return error;
     if (error == 0) {
@@ -412,6 +422,10 @@ static int send_one(struct lanes *lanes, const struct letter *letter, enum send_
 int lanes_send(struct carrier *carrier, const struct letter *letter, enum send_mode mode) {
     struct lanes *lanes = (struct lanes *)carrier;
     int sent = send_one(lanes, letter, mode);
+    /* Whoever does not wait would never learn that nobody takes anything any more. */
+    if (sent == -EAGAIN && letter != NULL && mode == SEND_HOLD && !lanes->hung_up &&
+        lanes->control != NULL && lanes_hear(lanes) == 0 && is_gone(lanes))
+        sent = gone(lanes);
     lanes_settle_quick(lanes);
     return sent;
 }

@@ -15,6 +15,7 @@ struct shm {
     struct lanes_terms terms;
     struct lanes_name name;
     char leaf[DOMAIN_LEAF_SIZE];
+    struct backing_home *home;
 };
 
 static int read_backing(const struct address *address, bool pair, struct lanes_terms *terms) {
@@ -62,9 +63,11 @@ static int prepare(const struct opening *opening, bool pair, struct shm *shm) {
         return error;
     if ((error = domain_open(address_option(address, "domain"), address->text, &domain)) < 0)
         return error;
-    shm->terms.backing.home = backing_home_create(domain, -1);
-    if (shm->terms.backing.home == NULL)
+    shm->home = backing_home_create(domain, -1);
+    if (shm->home == NULL)
         return error_of(-ENOMEM, "%s", address->text);
+    if (backing == BACKING_POSIX || backing == BACKING_SYSV)
+        shm->terms.backing.home = shm->home;
     if (shm->name.mode == 0)
         shm->name.mode = shm->terms.backing.mode = domain->mode;
     shm->name.kind = KIND;
@@ -82,7 +85,7 @@ static int with_name(const struct opening *opening, name_function *function,
     int error = prepare(opening, false, &shm);
     if (error == 0)
         error = function(opening, &shm.name, &shm.terms, ret_carrier);
-    backing_home_release(shm.terms.backing.home);
+    backing_home_release(shm.home);
     return error;
 }
 
@@ -102,7 +105,7 @@ static int shm_pair(const struct opening *a, const struct opening *b, struct car
     int error = prepare(a, true, &shm);
     if (error == 0)
         error = lanes_open_pair(a, b, &shm.terms, ret_a, ret_b);
-    backing_home_release(shm.terms.backing.home);
+    backing_home_release(shm.home);
     return error;
 }
 

@@ -24,7 +24,7 @@
 #include "crash/list.h"
 
 static const struct effort short_effort = {
-    .kills = 12, .stops = 4, .calls = 6, .pairs = 12, .operations = 100};
+    .kills = 12, .stops = 4, .calls = 6, .pairs = 6, .operations = 100};
 static const struct effort full_effort = {
     .kills = 20000, .stops = 20000, .calls = 2000, .pairs = 4000, .operations = 1000};
 

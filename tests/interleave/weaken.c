@@ -13,7 +13,7 @@
 
 #define SITES 512
 #define NEEDLESS 128
-#define STATES_MOST 80000 /* of a scenario that is run for every weakening */
+#define STATES_MOST 300000 /* of a scenario that is run for every weakening */
 
 extern struct explore_site *const __start_explore_sites[];
 extern struct explore_site *const __stop_explore_sites[];

@@ -57,6 +57,12 @@ byte crashes = 0, owners = 0, wins = 0, ended = 0;
 
 #define LAST 5
 
+#ifdef LIFE_TOO_LATE
+#define LOCK_LIFE skip
+#else
+#define LOCK_LIFE if :: !to_stay -> life[me] = me :: else fi
+#endif
+
 /* What the kernel does for a dead process. It has at most one lock of each sort; where it has
  * both, LIFE is that of an object which has no name yet, so their order tells nobody anything. */
 inline kernel_cleans() {
@@ -165,7 +171,8 @@ inline claim(to_stay) {
             STEP(
                 if
                 :: new == NONE -> new = me; owner[me] = me; stays[me] = to_stay;
-                    complete[me] = true; set_life()
+                    complete[me] = true;
+                    LOCK_LIFE
                 :: else
                 fi;
                 if
@@ -192,15 +199,6 @@ inline claim(to_stay) {
              assert(socket == NONE || REALLY_DEAD(socket)); socket = new)
     :: else
     fi
-}
-
-inline set_life() {
-#ifndef LIFE_TOO_LATE
-    if
-    :: !to_stay -> life[new] = me
-    :: else
-    fi
-#endif
 }
 
 /* R1 to R4, by an owner that lives. */

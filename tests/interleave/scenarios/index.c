@@ -202,6 +202,8 @@ const struct scenario index_carrying = {
 /* One that nobody wants stays, and goes on being offered in its place. */
 static int rank_not_first(void *context, const struct index_item *item) {
     (void)context;
+    explore_check(item->place != 0 || item->origin == 0,
+                  "a message keeps its number where it is carried");
     return item->place == 0 ? -1 : 0;
 }
 

@@ -33,9 +33,9 @@ static void send_and_withdraw(void) {
     explore_check(error == 0 || error == -EBUSY || error == -EALREADY,
                   "a message is withdrawn, or somebody has it, or is done with it");
     index_ledger.won[0] = error == 0;
-    if (error != 0)
+    if (error == -EBUSY)
         return;
-    /* It is one's own again. */
+    /* Its place is one's own again. */
     uint64_t other = 1;
     shared_write(&things->bodies[0][0], &other, 8);
 }
@@ -59,6 +59,50 @@ const struct scenario index_withdrawal = {
                      {"receiver", claim_one, 0},
                      {"other", claim_one, 0}},
     .finish = expect_one_winner,
+    .proves = "memory/index",
+};
+
+/* ---- withdrawn when it was given back, again ---- */
+
+static void give_back_again(void) {
+    struct index index;
+    struct index_item claim;
+    index_mine(&index);
+    if (index_find(&index, NULL, NULL, true, &claim) != 1 || index_claim(&index, &claim) != 0)
+        return;
+    index_read_body(&claim);
+    explore_check(index_give_back(&index, &claim) == 0, "who has it can give it back");
+}
+
+static void withdraw_and_write(void) {
+    struct index index;
+    uint64_t other = 1;
+    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 0);
+    if (index_withdraw(&index, 0, 0) == 0)
+        shared_write(&things->bodies[0][0], &other, 8);
+}
+
+static void set_up_again(void) {
+    struct index index;
+    struct index_item item;
+    uint64_t body = index_body(0, 0), position;
+    set_up_one();
+    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 0);
+    shared_write(&things->bodies[0][0], &body, 8);
+    index_publish(&index, 0, &position);
+    index.who = 3;
+    index_find(&index, NULL, NULL, true, &item);
+    index_claim(&index, &item);
+    index_give_back(&index, &item);
+}
+
+/* The word is the same before it was claimed and after it was given back. */
+const struct scenario index_withdrawal_again = {
+    .name = "index withdrawn after it was given back",
+    .set_up = set_up_again,
+    .participants = {{"sender", withdraw_and_write, 0},
+                     {"nobody", index_send_none, 0},
+                     {"giver", give_back_again, 0}},
     .proves = "memory/index",
 };
 
@@ -162,8 +206,11 @@ static void take_away(void) {
     uint64_t position = 0;
     index_mine(&index);
     while (index_walk(&index, &position, &item) == 1)
-        if (item.state == INDEX_CLAIMED)
+        if (item.state == INDEX_CLAIMED) {
+            explore_check(item.lane == 0 && item.place == 0 && item.who == 2 && item.origin == 0,
+                          "who looks at a claim sees whose it is, and of what");
             index_take_away(&index, &item);
+        }
     if (index_find(&index, NULL, NULL, true, &item) != 1 || index_claim(&index, &item) != 0)
         return;
     index_read_body(&item);
@@ -396,5 +443,33 @@ const struct scenario index_receipts = {
     .finish = expect_receipts,
     .interruptions = 3,
     .slow = true,
+    .proves = "memory/index",
+};
+
+/* ---- another capacity ---- */
+
+static void widen(void) {
+    struct index index;
+    index_mine(&index);
+    index_set_capacity(&index, 2);
+}
+
+static void send_two_patiently(void) {
+    struct index index;
+    index_mine(&index);
+    for (unsigned i = 0; i < 2; i++)
+        if (!index_send_waiting(&index, i))
+            return;
+}
+
+static void expect_both_sent(void) {
+    explore_check(index_count_sent() == 2, "there is room for as many as was said");
+}
+
+const struct scenario index_widening = {
+    .name = "index gets another capacity",
+    .set_up = set_up_one,
+    .participants = {{"sender", send_two_patiently, 0}, {"other", widen, 0}},
+    .finish = expect_both_sent,
     .proves = "memory/index",
 };

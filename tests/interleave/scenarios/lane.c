@@ -26,6 +26,14 @@ void lane_set_up_two_words(void) {
     set_up_lane(2);
 }
 
+void lane_set_up_used(void) {
+    lane_set_up_two_words();
+    shared64_set(&lane->words.consumed, LANE_RING);
+    shared64_set(&lane->words.taken, LANE_RING);
+    for (unsigned i = 1; i < LANE_RING; i++)
+        shared64_set(&lane->ring[i], BODY);
+}
+
 /* ---- parts ---- */
 
 static uint64_t body_word(unsigned number, unsigned word) {
@@ -339,7 +347,8 @@ bool lane_send_announced(struct lane_writer *writer) {
 
 void lane_send_announced_two(void) {
     struct lane_writer writer;
-    lane_writer_start(&writer, &lane->words, lane->ring, sizeof lane->ring);
+    int error = lane_writer_resume(&writer, &lane->words, lane->ring, sizeof lane->ring);
+    explore_check(error == 0, "the lane can be gone on with");
     lane_send_announced(&writer);
     lane_send_announced(&writer);
 }
@@ -364,7 +373,7 @@ static void look_ahead(struct lane_reader *reader) {
 
 void lane_receive_looking_ahead(void) {
     struct lane_reader reader;
-    lane_reader_start(&reader, &lane->words, lane->ring, sizeof lane->ring);
+    lane_reader_resume(&reader, &lane->words, lane->ring, sizeof lane->ring);
     for (;;) {
         look_ahead(&reader);
         if (!lane_receive(&reader))

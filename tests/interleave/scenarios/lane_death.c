@@ -58,7 +58,7 @@ const struct scenario lane_writer_dies_padding = {
 
 const struct scenario lane_writer_dies_announcing = {
     .name = "lane writer dies, announced bodies",
-    .set_up = lane_set_up_two_words,
+    .set_up = lane_set_up_used,
     .participants = {{"writer", lane_send_announced_two, MAY_DIE},
                      {"second", go_on_writing, 0},
                      {"reader", lane_receive_looking_ahead, 0}},

@@ -32,6 +32,8 @@ extern struct lane_ledger lane_ledger;
 /* Bodies of one word, and of two. */
 void lane_set_up(void);
 void lane_set_up_two_words(void);
+/* The ring was used before: all but its next header is full of old bodies. */
+void lane_set_up_used(void);
 
 /* The rest of what a writer does: false if the lane is full, and its reader will never free it. */
 bool lane_send(struct lane_writer *writer, bool aligned);

@@ -130,6 +130,35 @@ const struct scenario participants_looking = {
                      {"looker", look_at_it, 0}},
     .interruptions = 3,
     .overlooks = 2,
+    .slow = true,
+    .proves = "memory/participants",
+};
+
+/* One leaves, and comes again as another: what is seen is of the one or of the other. */
+static void leave_and_come(void) {
+    leave_and_join();
+    join_next();
+}
+
+const struct scenario participants_coming = {
+    .name = "participants look, one leaves and comes",
+    .set_up = set_up_live,
+    .participants = {{"leaver", leave_and_come, 0}, {"looker", look_at_it, 0}},
+    .interruptions = 2,
+    .overlooks = 1,
+    .proves = "memory/participants",
+};
+
+static void appear(void) {
+    explore_check(join(0, NEXT_ONE) == 0, "the number is free");
+}
+
+const struct scenario participants_appearing = {
+    .name = "participants look, one appears",
+    .set_up = set_up,
+    .participants = {{"next", appear, 0}, {"looker", look_at_it, 0}},
+    .interruptions = 2,
+    .overlooks = 1,
     .proves = "memory/participants",
 };
 
