@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "base/versioned.h"
@@ -224,6 +225,26 @@ static int bring_in(chappe_endpoint *endpoint, chappe_deadline deadline) {
     }
 }
 
+/* A message that lies in place would keep everything behind it from its sender: so it moves
+ * into memory of its own, if there is any. */
+static void move_out(struct message *message) {
+    struct chunk *place = message->chunk;
+    bool alone = message->body.data == place->bytes && message->body.size == place->capacity;
+    if (place->gone == NULL || alone)
+        return;
+    struct chunk *chunk =
+        chunk_create(place->store, message->body.size > 0 ? message->body.size : 1);
+    if (chunk == NULL)
+        return;
+    chunk->sender = place->sender;
+    chunk->client = place->client;
+    if (message->body.size > 0)
+        memcpy(chunk->bytes, message->body.data, message->body.size);
+    message->body.data = chunk->bytes;
+    message->chunk = chunk; /* with the chunk's own reference */
+    chunk_release(place);
+}
+
 /* What take() brought is not for this caller: late, or to be set aside. */
 static bool divert(chappe_endpoint *endpoint, const chappe_filter *filter,
                    struct message *message) {
@@ -234,6 +255,7 @@ static bool divert(chappe_endpoint *endpoint, const chappe_filter *filter,
     }
     if (filter == NULL || matches(filter, message))
         return false;
+    move_out(message);
     message_append(&endpoint->aside, message);
     return true;
 }

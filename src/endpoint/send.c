@@ -151,6 +151,14 @@ static int look_for_room(struct carrier *carrier, chappe_deadline deadline,
     carrier->functions->interest(carrier, &interest);
     if (interest.room)
         return os_now() >= deadline ? -ETIMEDOUT : 0;
+    int64_t left = deadline - os_now();
+    if (left <= 0)
+        return -ETIMEDOUT;
+    if (interest.deaf) {
+        os_pause(-1, left < wait->pause ? left : wait->pause);
+        wait->pause = wait->pause < 4000000 ? wait->pause * 2 : wait->pause;
+        return 0;
+    }
     struct pollfd item = {.fd = interest.in, .events = (short)(POLLIN | interest.out_events)};
     int ready = os_wait(&item, 1, deadline);
     return ready < 0 ? ready : 0;

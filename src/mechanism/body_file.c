@@ -6,12 +6,17 @@
 #include <errno.h>
 
 #include "base/error.h"
+#include "domain/domain.h"
 #include "os/os.h"
 
+#define ROOM_LEAST ((size_t)1 << 20)  /* bodies that are worth a look at the limits of memory */
 #define READ_MOST ((uint64_t)4 << 20) /* larger ones are mapped */
 
 int body_file_create(const struct carrier *carrier, const struct letter *letter) {
-    int file = os_sealed_body(letter->body, letter->size);
+    int file = letter->size >= ROOM_LEAST ? domain_room(letter->size, carrier->address) : 0;
+    if (file < 0)
+        return file;
+    file = os_sealed_body(letter->body, letter->size);
     if (file == -EFBIG)
         return error_set(file,
                          "%s: a body of %zu bytes travels as a memory file, and the limit on file "

@@ -206,6 +206,13 @@ void lanes_disarm(struct lanes *lanes) {
     waiting_end(&lanes_own(lanes)->room);
 }
 
+/* The end lies behind packets that wait for their messages to be received. */
+static void look_for_hangup(struct lanes *lanes) {
+    struct pollfd item = {.fd = lanes->fd};
+    if (os_wait(&item, 1, 0) > 0 && (item.revents & (POLLHUP | POLLERR)) != 0)
+        lanes->deserted = true;
+}
+
 /* Bells are heard before the sleep is announced: one that comes later is for this sleep, and
  * has to be found by whoever polls. */
 static void lanes_interest(struct carrier *carrier, struct interest *ret_interest) {
@@ -218,6 +225,8 @@ static void lanes_interest(struct carrier *carrier, struct interest *ret_interes
         int error = lanes->hung_up ? 0 : lanes_hear(lanes);
         if (error < 0)
             carrier_postpone(carrier, error);
+        if (lanes_is_deaf(lanes))
+            look_for_hangup(lanes);
         if (lanes->control != NULL)
             arm(lanes, !room || holding);
         ready = lanes_is_ready(lanes);
@@ -228,6 +237,7 @@ static void lanes_interest(struct carrier *carrier, struct interest *ret_interes
                                       .ready = ready,
                                       .holding = holding || lanes->unrung,
                                       .room = room,
+                                      .deaf = lanes_is_deaf(lanes),
                                       .out_events = lanes->socket_full ? POLLOUT : 0};
 }
 

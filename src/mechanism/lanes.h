@@ -135,12 +135,13 @@ struct lanes {
     struct inlet *in;
     struct ahead ahead;
     struct waiting_spin spin;
-    bool unrung;  /* a bell could not be rung */
-    bool armed;   /* the other side was asked to ring */
-    bool ended;   /* the other side said so */
-    bool broken;  /* nobody knows where the next frame begins */
-    bool reset;   /* the socket said that it broke */
-    bool hung_up; /* the socket did */
+    bool unrung;   /* a bell could not be rung */
+    bool armed;    /* the other side was asked to ring */
+    bool ended;    /* the other side said so */
+    bool broken;   /* nobody knows where the next frame begins */
+    bool reset;    /* the socket said that it broke */
+    bool deserted; /* nobody receives any more, though there may be something to receive */
+    bool hung_up;  /* the socket did */
     struct arrivals arrivals;
     struct segment *pending[LANES_PENDING_MOST]; /* came before their “next” */
     size_t pending_count;
@@ -182,6 +183,8 @@ static inline struct lanes_side *lanes_other(const struct lanes *lanes) {
 int lanes_listen(struct lanes *lanes);
 /* The same, where everything that was announced in the lane has been taken. */
 int lanes_hear(struct lanes *lanes);
+/* Has so much come that waits for its messages that no more is read? */
+bool lanes_is_deaf(const struct lanes *lanes);
 int lanes_say_hello(struct lanes *lanes);
 /* Passes a segment, or the descriptors of a letter. -EAGAIN: the socket is full. */
 int lanes_pass_segment(struct lanes *lanes, struct segment *segment);

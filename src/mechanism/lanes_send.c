@@ -88,6 +88,10 @@ static size_t next_size(struct lanes *lanes, size_t size) {
     return lane_reserve(writer, size) == NULL ? now : 0;
 }
 
+static int gone(const struct lanes *lanes) {
+    return error_set(-EPIPE, "%s: the other side is gone, nobody receives", lanes->carrier.address);
+}
+
 /* Memory for a larger ring, which the other side knows of. A segment that would go with us
  * is offered first, and used when the other side has attached to it. */
 static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment) {
@@ -100,7 +104,12 @@ static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment)
             return error;
         lanes->attached = segment_waits(segment->backing);
         error = lanes_pass_segment(lanes, segment);
-        lanes->hung_up |= error == -EPIPE || error == -ECONNRESET;
+        if (error == -EPIPE || error == -ECONNRESET) {
+            lanes->hung_up = true;
+            error = gone(lanes);
+        } else if (error < 0 && error != -EAGAIN) {
+            error_of(error, "%s: passing shared memory", lanes->carrier.address);
+        }
         lanes->offered = segment;
     }
     if (error == 0 && !lanes->attached)
@@ -159,8 +168,8 @@ static int find_room(struct lanes *lanes, size_t size, uint8_t **ret_room) {
 }
 
 bool lanes_has_room(struct lanes *lanes) {
-    if (lanes->out == NULL || lanes->hung_up)
-        return lanes->hung_up;
+    if (lanes->out == NULL || lanes->hung_up || lanes->deserted)
+        return lanes->hung_up || lanes->deserted;
     if (lanes->socket_full) {
         struct pollfd item = {.fd = lanes->fd, .events = POLLOUT};
         if (os_wait(&item, 1, 0) <= 0)
@@ -174,13 +183,9 @@ bool lanes_has_room(struct lanes *lanes) {
 
 /* ---- sending ---- */
 
-static int gone(const struct lanes *lanes) {
-    return error_set(-EPIPE, "%s: the other side is gone, nobody receives", lanes->carrier.address);
-}
-
 /* The other side has closed, or is known to be dead. */
 static bool is_gone(const struct lanes *lanes) {
-    return lanes->hung_up || lanes->broken ||
+    return lanes->hung_up || lanes->deserted || lanes->broken ||
            (shared32_get(&lanes_other(lanes)->arrivals) & WAITING_GONE) != 0;
 }
 

@@ -205,15 +205,16 @@ static int sort(struct lanes *lanes, const void *packet, size_t size, struct msg
     return 0;
 }
 
-/* May more be read? What came is kept until the lane asks for it. */
-static bool has_place(const struct lanes *lanes) {
-    return lanes->arrivals.set_count < ARRIVALS_SETS && lanes->pending_count < LANES_PENDING_MOST;
+bool lanes_is_deaf(const struct lanes *lanes) {
+    return lanes->arrivals.set_count == ARRIVALS_SETS ||
+           lanes->pending_count == LANES_PENDING_MOST ||
+           (lanes->arrivals.set_count > 0 && lanes_has_frame(lanes));
 }
 
 int lanes_listen(struct lanes *lanes) {
     _Alignas(16) uint8_t packet[PACKET_MOST];
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
-    for (int i = 0; i < PACKETS_MOST && !lanes->hung_up && has_place(lanes); i++) {
+    for (int i = 0; i < PACKETS_MOST && !lanes->hung_up && !lanes_is_deaf(lanes); i++) {
         struct iovec part = {.iov_base = packet, .iov_len = sizeof packet};
         struct msghdr message = {.msg_iov = &part,
                                  .msg_iovlen = 1,
@@ -236,9 +237,6 @@ int lanes_listen(struct lanes *lanes) {
         int error = sort(lanes, packet, (size_t)got, &message);
         if (error < 0)
             return error;
-        /* Descriptors are left to the kernel until their message is taken. */
-        if (lanes->arrivals.set_count > 0 && lanes_has_frame(lanes))
-            break;
     }
     return 0;
 }
@@ -246,7 +244,7 @@ int lanes_listen(struct lanes *lanes) {
 int lanes_hear(struct lanes *lanes) {
     int error = lanes_listen(lanes);
     bool empty = lanes->in != NULL && !lanes_has_frame(lanes);
-    if (error == 0 && empty && !has_place(lanes))
+    if (error == 0 && empty && lanes_is_deaf(lanes))
         error = error_set(-EBADMSG, "%s: descriptors or memory that nothing announced",
                           lanes->carrier.address);
     if (error == -EBADMSG || error == -EPROTO || error == -EMFILE)

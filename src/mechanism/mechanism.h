@@ -43,6 +43,7 @@ struct interest {
     bool ready;       /* take() or receive() has something to say at once */
     bool holding;     /* output is held: call send() without a letter when `out` is writable */
     bool room;        /* with a bell: a send is worth trying */
+    bool deaf;        /* with a bell: it cannot be heard until something is received */
     short out_events; /* with a bell: what else to poll for besides input; else 0 */
 };
 

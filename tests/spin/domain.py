@@ -18,7 +18,7 @@ import tap  # noqa: E402
 MODEL = pathlib.Path(__file__).resolve().parent / "domain.pml"
 
 # Variant -> deaths in the short form.
-VARIANTS = {"OWNED": 2, "KEPT": 2, "STAYS": 2, "ORPHANS": 1}
+VARIANTS = {"OWNED": 2, "KEPT": 1, "STAYS": 2, "ORPHANS": 0}
 
 FAULTS = ["WITHOUT_BURIAL", "WITHOUT_COMPARE", "LIFE_TOO_LATE", "COMPANION_LAST",
           "DEATH_FORGOTTEN"]
@@ -72,7 +72,7 @@ def main():
             defines = [variant, f"CRASHES={deaths}"]
             point(check, f"{variant.lower()}, {deaths} deaths: no promise is broken", folder,
                   defines, "SAFETY")
-        for variant in VARIANTS:
+        for variant in VARIANTS if everything else ("KEPT", "STAYS"):
             deaths = 1 if everything else 0
             point(check, f"{variant.lower()}, {deaths} deaths: everybody gets on", folder,
                   [variant, f"CRASHES={deaths}"], "NP")
