@@ -14,250 +14,13 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "endpoint/clients.h"
 #include "mechanism/held.h"
 #include "os/os.h"
 
 #define EVENTS_MOST 64
-#define ACCEPTS_MOST 64 /* in a row, before clients get their turn */
 #define LOOKS_PER_ROUND 64
-#define TAKEN_MOST 256         /* messages, before everybody is looked at */
-#define TRY_AGAIN_NS 100000000 /* how soon, after descriptors had run out */
-#define TAG_LISTENER UINT64_MAX
-#define SLOTS_MOST ((size_t)1 << SLOT_BITS)
-
-struct client {
-    struct carrier *carrier;
-    uint64_t number;
-    struct client *next_ready;
-    struct client *next_ended;
-    struct client *next_warm;
-    bool warm;
-    uint64_t owed; /* tokens taken and not answered */
-    bool ready;    /* in the queue of those that may have a message at hand */
-    bool ended;    /* it will send nothing more, but may still take replies */
-    bool gone;     /* to be dropped when what it sent before has been taken */
-    bool paused;   /* holds a reply: watched for room, not for input */
-};
-
-struct server {
-    chappe_endpoint *endpoint;
-    enum server_way way;
-    int watch;
-    bool full;               /* out of descriptors: the listener is not watched */
-    int64_t try_again;       /* when, then */
-    chappe_undelivered past; /* of clients that have gone */
-    struct client **slots;
-    size_t slot_count; /* how many there are; all above are new */
-    size_t client_count;
-    uint64_t clients_ever;
-    struct client *first_ready, *last_ready;
-    struct client *first_warm;
-    uint64_t taken;              /* messages asked for since all were looked at */
-    struct waiting_spin spin;    /* over all warm clients */
-    struct client *first_ended;  /* half-closed: they may still be owed replies */
-    uint64_t descriptors_closed; /* by clients that have gone */
-};
-
-static struct carrier *listener_of(const struct server *server) {
-    return server->endpoint->carrier;
-}
-
-/* ---- the queue of clients that may have a message ---- */
-
-static void make_ready(struct server *server, struct client *client) {
-    if (client->ready)
-        return;
-    client->ready = true;
-    client->next_ready = NULL;
-    if (server->last_ready != NULL)
-        server->last_ready->next_ready = client;
-    else
-        server->first_ready = client;
-    server->last_ready = client;
-}
-
-static void leave_queue(struct server *server) {
-    struct client *client = server->first_ready;
-    server->first_ready = client->next_ready;
-    if (server->first_ready == NULL)
-        server->last_ready = NULL;
-    client->ready = false;
-}
-
-/* ---- clients with a bell ---- */
-
-static void make_warm(struct server *server, struct client *client) {
-    if (client->warm || client->carrier->spin == NULL)
-        return;
-    client->warm = true;
-    client->next_warm = server->first_warm;
-    server->first_warm = client;
-    server->spin.most = client->carrier->spin->most;
-}
-
-static void make_cold(struct server *server, struct client *client) {
-    struct client **link = &server->first_warm;
-    if (!client->warm)
-        return;
-    while (*link != client)
-        link = &(*link)->next_warm;
-    *link = client->next_warm;
-    client->warm = false;
-}
-
-/* ---- clients ---- */
-
-static struct client *find(const struct server *server, uint64_t number) {
-    size_t slot = number & (SLOTS_MOST - 1);
-    struct client *client = slot < server->slot_count ? server->slots[slot] : NULL;
-    return client != NULL && client->number == number ? client : NULL;
-}
-
-static int listener_fd(const struct server *server) {
-    struct interest interest;
-    listener_of(server)->functions->interest(listener_of(server), &interest);
-    return interest.in;
-}
-
-static void watch_listener(struct server *server) {
-    if (os_watch(server->watch, listener_fd(server), EPOLLIN, TAG_LISTENER) == 0)
-        server->full = false;
-}
-
-static void leave_ended(struct server *server, const struct client *client) {
-    struct client **link = &server->first_ended;
-    while (*link != NULL && *link != client)
-        link = &(*link)->next_ended;
-    if (*link != NULL)
-        *link = client->next_ended;
-}
-
-static void add_up(chappe_undelivered *sum, const chappe_undelivered *one) {
-    sum->count += one->count;
-    sum->lost += one->lost;
-    sum->unread += one->unread;
-    if (one->certainty > sum->certainty)
-        sum->certainty = one->certainty;
-}
-
-/* Takes a client that is not in the queue out of the server. */
-static void drop(struct server *server, struct client *client) {
-    struct interest interest;
-    client->carrier->functions->interest(client->carrier, &interest);
-    os_unwatch(server->watch, interest.in);
-    log_line(&server->endpoint->log, CHAPPE_LOG_DEBUG, "%s: client %llu left%s",
-             listener_of(server)->address, (unsigned long long)(client->number >> SLOT_BITS),
-             interest.holding ? ", a reply is lost with it" : "");
-    server->descriptors_closed += client->carrier->descriptors_closed;
-    chappe_undelivered left;
-    client->carrier->functions->undelivered(client->carrier, &left);
-    add_up(&server->past, &left);
-    client->carrier->functions->close(client->carrier, true);
-    server->slots[client->number & (SLOTS_MOST - 1)] = NULL;
-    server->client_count--;
-    if (client->ended)
-        leave_ended(server, client);
-    make_cold(server, client);
-    free(client);
-    if (server->full)
-        watch_listener(server);
-}
-
-static void cut_off(struct server *server, const struct client *client) {
-    const chappe_identity *peer = &client->carrier->peer;
-    server->endpoint->numbers.clients_cut_off++;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING,
-             "cut off client %llu (process %d, uid %d): %s",
-             (unsigned long long)(client->number >> SLOT_BITS), (int)peer->pid, (int)peer->uid,
-             error_text());
-}
-
-static struct client **free_slot(struct server *server) {
-    for (size_t i = 0; i < server->slot_count; i++)
-        if (server->slots[i] == NULL)
-            return &server->slots[i];
-    size_t count = server->slot_count > 0 ? 2 * server->slot_count : 16;
-    if (count > SLOTS_MOST)
-        return NULL;
-    struct client **slots = realloc(server->slots, count * sizeof(struct client *));
-    if (slots == NULL)
-        return NULL;
-    for (size_t i = server->slot_count; i < count; i++)
-        slots[i] = NULL;
-    server->slots = slots;
-    struct client **slot = &slots[server->slot_count];
-    server->slot_count = count;
-    return slot;
-}
-
-/* Makes a client of a carrier, which it takes also on failure. */
-static int admit(struct server *server, struct carrier *carrier) {
-    struct client *client = calloc(1, sizeof *client);
-    struct client **slot = client != NULL ? free_slot(server) : NULL;
-    struct interest interest;
-    carrier->functions->interest(carrier, &interest);
-    int error = slot == NULL ? -ENOMEM : 0;
-    if (error == 0) {
-        client->number = ++server->clients_ever << SLOT_BITS | (uint64_t)(slot - server->slots);
-        error = os_watch(server->watch, interest.in, EPOLLIN | EPOLLRDHUP, client->number);
-    }
-    if (error < 0) {
-        carrier->functions->close(carrier, true);
-        free(client);
-        return error_of(error, "%s: one more client", listener_of(server)->address);
-    }
-    client->carrier = carrier;
-    carrier->client = client->number;
-    *slot = client;
-    server->client_count++;
-    make_warm(server, client);
-    log_line(&server->endpoint->log, CHAPPE_LOG_DEBUG, "%s: client %llu came (process %d)",
-             listener_of(server)->address, (unsigned long long)server->clients_ever,
-             (int)carrier->peer.pid);
-    return 0;
-}
-
-static void refuse(struct server *server, const char *why) {
-    server->endpoint->numbers.clients_refused++;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "refused a client: %s", why);
-}
-
-/* No descriptors are left: the listener would stay readable, and we would spin. */
-static int stop_accepting(struct server *server, int error) {
-    if (server->client_count == 0)
-        return error; /* nobody can leave: the caller has to know */
-    os_unwatch(server->watch, listener_fd(server));
-    server->full = true;
-    server->try_again = os_now() + TRY_AGAIN_NS;
-    log_line(&server->endpoint->log, CHAPPE_LOG_WARNING, "%s; trying again later", error_text());
-    return 0;
-}
-
-static int accept_some(struct server *server) {
-    struct carrier *listener = listener_of(server), *carrier;
-    for (int i = 0; i < ACCEPTS_MOST; i++) {
-        int error = listener->functions->accept(listener, server->endpoint->store, &carrier);
-        if (error == -EAGAIN)
-            return 0;
-        if (error == -EMFILE || error == -ENFILE)
-            return stop_accepting(server, error);
-        if (error == -EPERM) {
-            refuse(server, error_text());
-            continue;
-        }
-        if (error < 0)
-            return error;
-        if (listener->clients_most > 0 && server->client_count >= listener->clients_most) {
-            carrier->functions->close(carrier, true);
-            refuse(server, "the limit clients= is reached");
-            continue;
-        }
-        error = admit(server, carrier);
-        if (error < 0)
-            return error;
-    }
-    return 0;
-}
+#define TAKEN_MOST 256 /* messages, before everybody is looked at */
 
 /* ---- events ---- */
 
@@ -282,7 +45,7 @@ static void let_go(struct server *server, struct client *client) {
     client->carrier->functions->interest(client->carrier, &interest);
     os_unwatch(server->watch, interest.in);
     client->gone = true;
-    make_ready(server, client);
+    clients_make_ready(server, client);
 }
 
 /* Passes on what is held, if that is possible now. */
@@ -291,7 +54,7 @@ static int try_to_pass_on(struct server *server, struct client *client) {
     if (error == -EAGAIN || error == -ENOBUFS || error == -ENOMEM)
         return error;
     set_paused(server, client, false); /* passed on, or lost with the reader */
-    make_warm(server, client);
+    clients_make_warm(server, client);
     return 0;
 }
 
@@ -301,7 +64,7 @@ static void pass_on(struct server *server, struct client *client) {
     struct interest interest;
     if (try_to_pass_on(server, client) == 0 || client->carrier->spin == NULL)
         return;
-    make_cold(server, client);
+    clients_make_cold(server, client);
     client->carrier->functions->interest(client->carrier, &interest);
     if (interest.room)
         try_to_pass_on(server, client);
@@ -311,19 +74,19 @@ static void pass_on(struct server *server, struct client *client) {
 static int bring_in(struct server *server, struct client *client, uint32_t events) {
     int got = client->carrier->functions->receive(client->carrier, events != 0);
     if (got == -EAGAIN) {
-        make_warm(server, client); /* it rang, so it has to be asked again */
+        clients_make_warm(server, client); /* it rang, so it has to be asked again */
         return 0;
     }
     if (got == -ENOMEM)
         return got;
     if (got > 0) {
-        make_ready(server, client);
+        clients_make_ready(server, client);
     } else if (got == 0 && (events & (EPOLLHUP | EPOLLERR)) == 0) {
         client->ended = true; /* half-closed: its replies are still owed */
         client->next_ended = server->first_ended;
         server->first_ended = client;
         set_paused(server, client, client->paused);
-        make_ready(server, client);
+        clients_make_ready(server, client);
     } else {
         let_go(server, client);
     }
@@ -332,12 +95,12 @@ static int bring_in(struct server *server, struct client *client, uint32_t event
 
 void server_tidy(struct server *server) {
     if (server->full && os_now() >= server->try_again)
-        watch_listener(server);
+        clients_watch_listener(server);
     for (struct client *client = server->first_ended, *next; client != NULL; client = next) {
         next = client->next_ended;
         if (client->owed == 0 && !client->paused && !client->ready && !client->gone &&
             !store_serves(server->endpoint->store, client->number))
-            drop(server, client);
+            clients_drop(server, client);
     }
 }
 
@@ -392,7 +155,7 @@ void server_ask_to_ring(struct server *server) {
     while (server->first_warm != NULL) {
         struct client *client = server->first_warm;
         struct interest interest;
-        make_cold(server, client);
+        clients_make_cold(server, client);
         if (client->gone)
             continue;
         client->carrier->functions->interest(client->carrier, &interest);
@@ -404,10 +167,10 @@ void server_ask_to_ring(struct server *server) {
 }
 
 void server_interest(struct server *server, uint64_t number, struct interest *ret_interest) {
-    struct client *client = find(server, number);
+    struct client *client = clients_find(server, number);
     if (client->paused)
         try_to_pass_on(server, client);
-    make_cold(server, client);
+    clients_make_cold(server, client);
     client->carrier->functions->interest(client->carrier, ret_interest);
     if (client->carrier->spin == NULL || client->gone)
         return;
@@ -424,12 +187,12 @@ static int attend_all(struct server *server, const struct epoll_event *events, i
     for (int i = 0; i < count; i++) {
         struct client *client = NULL;
         if (events[i].data.u64 != TAG_LISTENER)
-            client = find(server, events[i].data.u64);
+            client = clients_find(server, events[i].data.u64);
         int error = 0;
         if (client != NULL)
             error = attend(server, client, events[i].events);
         else if (events[i].data.u64 == TAG_LISTENER && server->way == SERVER_RECEIVES)
-            error = accept_some(server);
+            error = clients_accept(server);
         result = error < 0 ? error : result;
     }
     return result;
@@ -487,28 +250,28 @@ int server_take(struct server *server, struct message **ret_messages, size_t cou
     while (server->first_ready != NULL) {
         struct client *client = server->first_ready;
         if (client->paused && client->carrier->spin != NULL && !client->gone) {
-            leave_queue(server); /* it is looked at again when it has taken its reply */
+            clients_leave_queue(server); /* it is looked at again when it has taken its reply */
             continue;
         }
         int taken = client->carrier->functions->take(client->carrier, ret_messages, count);
-        leave_queue(server);
+        clients_leave_queue(server);
         if (taken > 0) {
             if (has_more(client))
-                make_ready(server, client); /* at the end: the others come first */
+                clients_make_ready(server, client); /* at the end: the others come first */
             else
-                make_warm(server, client);
+                clients_make_warm(server, client);
             return taken;
         }
         if (taken == -ENOMEM || taken == -EMFILE) { /* our own shortage, not the client's fault */
-            make_ready(server, client);
+            clients_make_ready(server, client);
             return taken;
         }
         if (taken < 0)
-            cut_off(server, client);
+            clients_cut_off(server, client);
         if (taken < 0 || client->gone)
-            drop(server, client);
+            clients_drop(server, client);
         else
-            make_warm(server, client);
+            clients_make_warm(server, client);
     }
     return 0;
 }
@@ -528,13 +291,13 @@ int server_watch(const struct server *server) {
 /* ---- replies ---- */
 
 void server_owe(struct server *server, uint64_t number) {
-    struct client *client = find(server, number);
+    struct client *client = clients_find(server, number);
     if (client != NULL)
         client->owed++;
 }
 
 struct carrier *server_client(struct server *server, uint64_t number) {
-    struct client *client = find(server, number);
+    struct client *client = clients_find(server, number);
     return client != NULL ? client->carrier : NULL;
 }
 
@@ -548,7 +311,7 @@ static bool holds(struct client *client) {
 }
 
 void server_sent(struct server *server, uint64_t number, bool sent) {
-    struct client *client = find(server, number);
+    struct client *client = clients_find(server, number);
     if (client == NULL)
         return;
     if (sent && client->owed > 0)
@@ -557,7 +320,7 @@ void server_sent(struct server *server, uint64_t number, bool sent) {
     if (client->paused == holding)
         return;
     set_paused(server, client, holding);
-    make_warm(server, client); /* it has not been asked to ring for room */
+    clients_make_warm(server, client); /* it has not been asked to ring for room */
 }
 
 /* ---- making and ending ---- */
@@ -581,7 +344,7 @@ int server_create(chappe_endpoint *endpoint, struct server **ret_server) {
     server->watch = os_watch_create();
     int error = server->watch < 0
                     ? server->watch
-                    : os_watch(server->watch, listener_fd(server), EPOLLIN, TAG_LISTENER);
+                    : os_watch(server->watch, clients_listener_fd(server), EPOLLIN, TAG_LISTENER);
     if (error < 0) {
         os_close(server->watch);
         free(server);
@@ -615,7 +378,7 @@ void server_undelivered(struct server *server, chappe_undelivered *ret_undeliver
             pass_on(server, client);
         chappe_undelivered one;
         client->carrier->functions->undelivered(client->carrier, &one);
-        add_up(&sum, &one);
+        clients_add_up(&sum, &one);
     }
     *ret_undelivered = sum;
 }

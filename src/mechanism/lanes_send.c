@@ -133,12 +133,14 @@ static int grow(struct lanes *lanes, size_t size) {
     error = lanes_open_outlet(lanes, segment, (struct lane_words *)(void *)segment->memory,
                               segment->memory + sizeof(struct lane_words),
                               segment->size - sizeof(struct lane_words));
-    if (error == 0) {
-        lane_reserve(before, 0); /* there is always room for this one */
-        lane_commit(before, 0, 0, LANE_NEXT);
+    if (error < 0) {
+        lanes->offered = segment; /* the other side has it: it is the next one, later */
+        return error;
     }
-    segment_release(segment);
-    return error;
+    lane_reserve(before, 0); /* there is always room for this one */
+    lane_commit(before, 0, 0, LANE_NEXT);
+    segment_release(segment); /* the outlet holds it */
+    return 0;
 }
 
 /* A small ring that was filled many times, if never at once: in a larger one the two sides
@@ -485,6 +487,8 @@ struct chunk *lanes_reserve(struct carrier *carrier, size_t size) {
     if (lane_reserve(&lanes->out->writer, whole + 8) == NULL && grow(lanes, whole + 8) < 0)
         return NULL;
     void *place = lane_reserve_aligned(&lanes->out->writer, whole);
+    if (place == NULL)
+        return NULL;
     struct segment *segment = segment_hold(lanes->out->segment);
     struct chunk *chunk = chunk_around(carrier->store, place, size, leave_in_place, segment);
     if (chunk == NULL)

@@ -523,6 +523,138 @@ static void test_ledger(void **state) {
     close_end(server);
 }
 
+/* ---- many clients at once ---- */
+
+#define MANY 8
+#define MANY_MESSAGES 20000
+
+struct one_of_many {
+    const char *options;
+    uint64_t number;
+};
+
+/* Up to 50 requests are under way; each reply says what it answers. */
+static void ask_often(void *context) {
+    const struct one_of_many *self = context;
+    chappe_endpoint *client = open_at(self->options);
+    uint64_t sent = 0, answered = 0;
+    random_state ^= (uint64_t)getpid() << 20;
+    while (answered < MANY_MESSAGES) {
+        chappe_message *message = NULL;
+        while (sent < MANY_MESSAGES && sent < answered + random_number() % 50 + 1) {
+            uint64_t words[2] = {self->number, sent};
+            chappe_settings asks = {
+                .size = sizeof asks, .flags = CHAPPE_ASKS, .correlation = sent + 1};
+            check(chappe_send(client, words, sizeof words, &asks, soon()));
+            pause_at_random(++sent);
+        }
+        check(chappe_receive(client, NULL, soon(), &message));
+        uint64_t words[2];
+        int64_t correlation = 0;
+        assert_int_equal(message->size, sizeof words);
+        memcpy(words, message->data, sizeof words);
+        check(chappe_get(message, CHAPPE_CORRELATION, &correlation));
+        assert_int_equal(words[0], self->number);
+        assert_int_equal(words[1], answered++);
+        assert_int_equal(correlation, answered);
+        chappe_release(message);
+    }
+    close_end(client);
+}
+
+static void test_many_clients(void **state) {
+    struct one_of_many selves[MANY];
+    pid_t clients[MANY];
+    uint64_t next[MANY] = {0};
+    char options[64];
+    snprintf(options, sizeof options, "%s", (const char *)*state);
+    chappe_endpoint *server = listen_at(options);
+    for (uint64_t i = 0; i < MANY; i++) {
+        selves[i] = (struct one_of_many){.options = options, .number = i};
+        clients[i] = harness_fork(ask_often, &selves[i]);
+    }
+    for (uint64_t i = 0; i < MANY * MANY_MESSAGES; i++) {
+        chappe_message *message = NULL;
+        chappe_token token;
+        uint64_t words[2];
+        check(chappe_receive(server, NULL, soon(), &message));
+        assert_int_equal(message->size, sizeof words);
+        memcpy(words, message->data, sizeof words);
+        assert_true(words[0] < MANY);
+        assert_int_equal(words[1], next[words[0]]++); /* in order, none lost or doubled */
+        check(chappe_token_of(message, &token));
+        check(chappe_reply(server, &token, words, sizeof words, NULL, soon()));
+        chappe_release(message);
+        pause_at_random(i);
+    }
+    for (size_t i = 0; i < MANY; i++)
+        harness_join(clients[i]);
+    close_end(server);
+    assert_int_equal(count_names(), 0);
+}
+
+/* ---- requests both ways at once ---- */
+
+#define REQUESTS 5000
+
+/* Answers what it is asked, and asks. */
+static void ask_and_answer(chappe_endpoint *end) {
+    uint64_t asked = 0, replies = 0, answered = 0;
+    chappe_message *message = NULL;
+    while (replies < REQUESTS || answered < REQUESTS) {
+        if (asked < REQUESTS && asked - replies < 20) {
+            chappe_settings asks = {
+                .size = sizeof asks, .flags = CHAPPE_ASKS, .correlation = asked + 1};
+            int outcome = chappe_send(end, &asked, sizeof asked, &asks, CHAPPE_NOW);
+            if (outcome == 0)
+                asked++;
+            else if (outcome != -EAGAIN)
+                check(outcome);
+        }
+        bool wait = asked == REQUESTS || asked - replies == 20;
+        int outcome = chappe_receive(end, NULL, wait ? soon() : CHAPPE_NOW, &message);
+        if (outcome == -EAGAIN)
+            continue;
+        check(outcome);
+        assert_int_equal(outcome, 0);
+        int64_t is_reply = 0;
+        uint64_t number;
+        memcpy(&number, message->data, sizeof number);
+        if (chappe_get(message, CHAPPE_IS_REPLY, &is_reply) == 0 && is_reply == 1) {
+            assert_int_equal(number, replies++);
+        } else {
+            chappe_token token;
+            assert_int_equal(number, answered++);
+            check(chappe_token_of(message, &token));
+            check(chappe_reply(end, &token, message->data, message->size, NULL, soon()));
+        }
+        chappe_release(message);
+    }
+}
+
+static void be_asked(void *context) {
+    chappe_endpoint *client = open_at(context);
+    chappe_message *message = NULL;
+    ask_and_answer(client);
+    check(chappe_finish(client, soon()));
+    assert_int_equal(chappe_receive(client, NULL, soon(), &message), CHAPPE_END);
+    close_end(client);
+}
+
+static void test_requests_both_ways(void **state) {
+    char options[64];
+    chappe_endpoint *accepted = NULL;
+    snprintf(options, sizeof options, "%s", (const char *)*state);
+    chappe_endpoint *server = listen_at(options);
+    pid_t client = harness_fork(be_asked, options);
+    check(chappe_accept(server, soon(), &accepted));
+    ask_and_answer(accepted);
+    check(chappe_finish(accepted, soon()));
+    harness_join(client);
+    close_end(accepted);
+    close_end(server);
+}
+
 /* ---- ends that are killed ---- */
 
 static void pause_for(uint64_t ns) {
@@ -1030,6 +1162,15 @@ static const struct harness_test tests[] = {
      .function = test_ledger,
      .seconds = 240,
      .context = "&backing=sysv&ring=2K"},
+    EACH("many clients", test_many_clients, 120),
+    {.name = "many clients, asleep",
+     .function = test_many_clients,
+     .seconds = 120,
+     .context = "&wait=sleep"},
+    EACH("requests both ways", test_requests_both_ways, 60),
+    {.name = "requests both ways, asleep",
+     .function = test_requests_both_ways,
+     .context = "&wait=sleep"},
     EACH("servers that are killed", test_killed_servers, 120),
     EACH("clients that are killed", test_killed_clients, 120),
     {.name = "10,000 connections", .function = test_very_many, .seconds = 300},
