@@ -151,6 +151,18 @@ static void run_all(struct cell *cells, size_t count, const struct effort *effor
         }
 }
 
+/* A word that takes this long to bounce was waiting for a processor, not for a line. */
+#define DISTURBED_NS 5000
+
+static void warn_if_disturbed(const struct cell *cells, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (cells[i].passes > 0 && median_of(cells[i].bounce, cells[i].passes) > DISTURBED_NS) {
+            fputs("lanes: other work had the processors, the ratios tell little: --real-time\n",
+                  stderr);
+            return;
+        }
+}
+
 static void list_ways(void) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
         printf("%-14s %-5s %s\n", ways[i]->name, ways[i]->limit ? "limit" : "", ways[i]->note);
@@ -214,5 +226,6 @@ int main(int count, char **words) {
         fail("there is only one CPU: --one-cpu");
     run_all(cells, wanted, &request.effort);
     report(cells, wanted, request.json);
+    warn_if_disturbed(cells, wanted);
     return 0;
 }

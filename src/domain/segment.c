@@ -103,6 +103,8 @@ static int make_segment(key_t key, size_t size, mode_t mode, bool huge, const ch
         return say_segment(id, size, text);
     int attached = os_segment_attach(id, &memory);
     int removed = os_segment_remove(id);
+    if (removed < 0)
+        removed = os_segment_remove(id); /* without it the segment would stay for ever */
     if (attached < 0)
         return error_of(attached, "%s: attaching a System V segment", text);
     if (removed < 0) {

@@ -145,6 +145,7 @@ struct lanes {
     struct arrivals arrivals;
     struct segment *pending[LANES_PENDING_MOST]; /* came before their “next” */
     size_t pending_count;
+    bool answer_owed; /* to the last of them */
 };
 
 extern const struct carrier_functions lanes_functions;

@@ -110,10 +110,14 @@ static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment)
         } else if (error < 0 && error != -EAGAIN) {
             error_of(error, "%s: passing shared memory", lanes->carrier.address);
         }
+        lanes->socket_full |= error == -EAGAIN;
         lanes->offered = segment;
     }
-    if (error == 0 && !lanes->attached)
-        return -EAGAIN;
+    if (error == 0 && !lanes->attached) {
+        int heard = lanes_hear(lanes); /* the answer may be here */
+        if (heard < 0 || !lanes->attached)
+            return heard < 0 ? heard : -EAGAIN;
+    }
     lanes->offered = NULL;
     if (error < 0)
         segment_release(segment);
@@ -178,9 +182,13 @@ bool lanes_has_room(struct lanes *lanes) {
             return false;
         lanes->socket_full = false;
     }
-    return lanes->starved == 0 ||
-           lane_reserve(&lanes->out->writer, (size_t)lanes->starved) != NULL ||
-           (!lanes->stuck && next_size(lanes, (size_t)lanes->starved) > 0);
+    struct lane_writer *writer = &lanes->out->writer;
+    if (lanes->starved == 0 || lane_reserve(writer, lanes->starved) != NULL)
+        return true;
+    /* What no empty ring of this size can take waits for memory, and nobody rings for that. */
+    bool fits = lane_frame_words(lanes->starved, 0) <= lane_frame_most(writer->size);
+    bool may_grow = !lanes->stuck || (!fits && lanes->offered == NULL);
+    return may_grow && next_size(lanes, (size_t)lanes->starved) > 0;
 }
 
 /* ---- sending ---- */
@@ -402,6 +410,15 @@ static int check_size(const struct lanes *lanes, const struct letter *letter) {
                      most - ENVELOPE_HEAD_MAX);
 }
 
+/* A body that is too large for this ring goes as a file, where a larger ring has to be offered
+ * first. It is offered now, so that the next ones find it. */
+static void prepare_for(struct lanes *lanes, size_t size) {
+    enum backing backing = lanes->terms.backing.backing;
+    if (segment_travels(backing) && !segment_waits(backing) &&
+        size > frame_most(lanes) - ENVELOPE_HEAD_MAX && size <= FRAME_MOST - ENVELOPE_HEAD_MAX)
+        (void)grow(lanes, size + ENVELOPE_HEAD_MAX + SPARE);
+}
+
 static int send_one(struct lanes *lanes, const struct letter *letter, enum send_mode mode) {
     struct carrier *carrier = &lanes->carrier;
     int error = 0;
@@ -419,6 +436,8 @@ static int send_one(struct lanes *lanes, const struct letter *letter, enum send_
     if (is_gone(lanes))
         return gone(lanes);
     bool has_envelope = carrier->terms.frame->has_envelope;
+    if (has_envelope)
+        prepare_for(lanes, letter->size);
     bool as_file = has_envelope && letter->size > frame_most(lanes) - ENVELOPE_HEAD_MAX;
     if (!has_envelope && (error = check_size(lanes, letter)) < 0)
         return error;

@@ -13,6 +13,7 @@
 #define MAGIC "chappe"
 #define VERSION 1
 #define PACKET_MOST 1024
+#define TRIES 64        /* the kernel may want to be asked more than once */
 #define PACKETS_MOST 64 /* read in a row: whoever rings all the time must not hold us */
 
 /* ---- sending ---- */
@@ -37,11 +38,13 @@ int lanes_say_hello(struct lanes *lanes) {
                                 .control_size = sizeof(struct lanes_control)};
     struct segment *segment = lanes->segment;
     segment_tell(segment, &hello.ticket);
-    int error = pass(lanes, &hello, sizeof hello, &segment->descriptor, segment->descriptor >= 0);
-    if (error < 0)
-        return error;
-    segment_passed(segment);
-    return 0;
+    int error = -EAGAIN;
+    /* Nothing lies on the socket yet, so it has room. */
+    for (int i = 0; i < TRIES && error == -EAGAIN; i++)
+        error = pass(lanes, &hello, sizeof hello, &segment->descriptor, segment->descriptor >= 0);
+    if (error == 0)
+        segment_passed(segment);
+    return error;
 }
 
 int lanes_pass_segment(struct lanes *lanes, struct segment *segment) {
@@ -61,8 +64,8 @@ int lanes_pass_descriptors(struct lanes *lanes, const int *descriptors, size_t c
 static bool ring(struct lanes *lanes) {
     const uint8_t packet = LANES_BELL;
     ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
-    /* A full socket rings already; a broken one wakes by being broken. */
-    return sent >= 0 || sent == -EAGAIN || sent == -EPIPE || sent == -ECONNRESET;
+    /* A broken socket wakes by being broken. */
+    return sent >= 0 || sent == -EPIPE || sent == -ECONNRESET;
 }
 
 void lanes_ring(struct lanes *lanes, shared32 *word) {
@@ -147,7 +150,8 @@ static int meet(struct lanes *lanes, const struct lanes_hello *hello, size_t siz
 static int tell_attached(struct lanes *lanes) {
     const uint8_t packet = LANES_ATTACHED;
     ssize_t sent = os_send_bytes(lanes->fd, &packet, sizeof packet, false);
-    if (sent >= 0 || sent == -EPIPE || sent == -ECONNRESET)
+    lanes->answer_owed = sent == -EAGAIN; /* it is tried again with the next look */
+    if (sent >= 0 || sent == -EAGAIN || sent == -EPIPE || sent == -ECONNRESET)
         return 0;
     return error_of((int)sent, "%s: answering an offer of memory", lanes->carrier.address);
 }
@@ -214,6 +218,11 @@ bool lanes_is_deaf(const struct lanes *lanes) {
 int lanes_listen(struct lanes *lanes) {
     _Alignas(16) uint8_t packet[PACKET_MOST];
     _Alignas(struct cmsghdr) uint8_t control[ARRIVALS_CONTROL_SIZE];
+    if (lanes->answer_owed) {
+        int error = tell_attached(lanes);
+        if (error < 0)
+            return error;
+    }
     for (int i = 0; i < PACKETS_MOST && !lanes->hung_up && !lanes_is_deaf(lanes); i++) {
         struct iovec part = {.iov_base = packet, .iov_len = sizeof packet};
         struct msghdr message = {.msg_iov = &part,
@@ -251,9 +260,6 @@ int lanes_hear(struct lanes *lanes) {
         lanes_break(lanes);
     return error;
 }
-
-/* The kernel may want to be asked more than once. */
-#define TRIES 3
 
 int lanes_fetch(struct lanes *lanes, bool (*has)(const struct lanes *lanes)) {
     int error = 0;

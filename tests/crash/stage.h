@@ -16,8 +16,8 @@
  * A kill after a step that changed no shared byte and made no system call leaves the same
  * world as a kill before it, because what only the victim could see has gone with it. So the
  * steps that others can see, and the beginning, are all that pairs have to strike, and short
- * runs may take few of the others. Where one instruction is repeated (bulk copies), first,
- * last and some of the repetitions are struck.
+ * runs may take few of the others. Of a bulk copy first, last and some repetitions are
+ * struck; of a step in a loop that nobody sees the first 16, then the 32nd, 64th, ….
  *
  * After each point: the survivors finish their operations within a second, the ledger is
  * settled, and after clean_up nothing is left: no file in the world's directory or in the

@@ -480,7 +480,10 @@ static int fake_shmdt(const void *memory) {
     return report(CALL_SHMDT, real.shmdt(memory));
 }
 
+/* Removing one undoes something. */
 static int fake_shmctl(int id, int command, struct shmid_ds *status) {
+    if (command == IPC_RMID)
+        return report(CALL_SHMCTL, real.shmctl(id, command, status));
     return ends(CALL_SHMCTL) ? -1 : real.shmctl(id, command, status);
 }
 

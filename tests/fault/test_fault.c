@@ -12,7 +12,7 @@
 #include "fault/walk.h"
 #include "harness/harness.h"
 
-#define SCENES_MOST 64
+#define SCENES_MOST 96
 #define LARGE ((size_t)1 << 20)
 #define MEDIUM ((size_t)70000)
 
@@ -89,7 +89,8 @@ static struct scene *add(const char *name, scene_function *run, const char *addr
     snprintf(scene->address, sizeof scene->address, "%s", address);
     scene->run = run;
     scene->size = size;
-    scene->is_pair = strncmp(address, "unix://{dir}", 12) != 0 && address[7] != '@';
+    scene->is_pair =
+        strncmp(address, "unix://{dir}", 12) != 0 && strncmp(address, "unix://@", 8) != 0;
     return scene;
 }
 
@@ -117,6 +118,34 @@ static void add_both(struct scene *scene) {
 }
 
 /* Ways in that the trials of the table do not take. */
+/* Connections in shared memory: an address that is not a pair's. */
+static struct scene *add_named(const char *name, scene_function *run, const char *address,
+                               size_t size) {
+    struct scene *scene = add(name, run, address, size);
+    scene->is_pair = false;
+    return scene;
+}
+
+static void add_lanes(void) {
+    add_both(add_named("accepted lanes", scene_accept, "shm://lanes?domain={dir}", 100));
+    add_both(add_named("accepted lanes in files", scene_accept, "map://{dir}/lanes", 100));
+    add_both(add_named("many clients in memory", scene_clients, "shm://lanes?domain={dir}", 100));
+    add_both(add_named("nobody reads a lane", scene_slow, "shm://lanes?domain={dir}", LARGE));
+    add_both(add_named("nobody reads a small lane", scene_slow,
+                       "shm://lanes?domain={dir}&backing=posix&ring=1K", MEDIUM));
+    add_both(add("a pair of lanes", scene_exchange, "shm://", MEDIUM));
+    add_both(add("a pair of lanes in files", scene_exchange, "shm://?backing=posix&domain={dir}",
+                 MEDIUM));
+    add_both(add("a pair of lanes in segments", scene_exchange, "shm://?backing=sysv&domain={dir}",
+                 MEDIUM));
+    add_both(add("a pair of inherited lanes", scene_exchange, "shm://?backing=anonymous", MEDIUM));
+    add_both(add("a pair of inherited zeros", scene_exchange, "shm://?backing=zero", MEDIUM));
+    add_both(add_named("lanes that sleep", scene_exchange, "shm://lanes?domain={dir}&wait=sleep",
+                       MEDIUM));
+    add_both(add_named("lanes with checksums", scene_exchange,
+                       "shm://lanes?domain={dir}&checksum=yes", MEDIUM));
+}
+
 static void add_others(void) {
     char address[512];
     snprintf(address, sizeof address, "unix://{dir}/%080d/%0200d", 1, 2);
@@ -141,6 +170,7 @@ static void add_others(void) {
     old->is_old = gone->is_old = true;
     add_both(old);
     add_both(gone);
+    add_lanes();
     add_both(add("a log", scene_log, "pipe://", 100));
     struct scene *first = add("the first call of a process", scene_process_mark, "pipe://", 100);
     first->forks = true;

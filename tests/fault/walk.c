@@ -22,6 +22,7 @@ struct world {
     long mappings;
     long blocks;
     size_t names;
+    size_t segments;
 };
 
 static size_t name_count; /* nftw() has no context */
@@ -40,7 +41,21 @@ static size_t count_names(void) {
     return name_count;
 }
 
+/* System V segments that this process made. */
+static size_t count_segments(void) {
+    char line[512];
+    size_t count = 0;
+    int maker;
+    FILE *lines = fopen("/proc/sysvipc/shm", "re");
+    while (lines != NULL && fgets(line, sizeof line, lines) != NULL)
+        count += sscanf(line, "%*d %*d %*o %*u %d", &maker) == 1 && maker == getpid();
+    if (lines != NULL)
+        fclose(lines);
+    return count;
+}
+
 static void look_at(struct world *world) {
+    world->segments = count_segments();
     world->descriptors = harness_count_descriptors();
     world->mappings = mappings_alive;
     world->blocks = allocations.alive;
@@ -75,6 +90,9 @@ static size_t run(struct scene *scene) {
     if (after.blocks != before.blocks)
         fail_msg("%s: %ld blocks of memory before, %ld after", scene_text(scene), before.blocks,
                  after.blocks);
+    if (after.segments != before.segments)
+        fail_msg("%s: %zu System V segments before, %zu after", scene_text(scene), before.segments,
+                 after.segments);
     if (after.names > before.names && !may_leave_names())
         fail_msg("%s: %zu names in the folder before, %zu after", scene_text(scene), before.names,
                  after.names);

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 #define SITES 512
+#define SCENARIOS 128
 #define NEEDLESS 128
-#define STATES_MOST 300000 /* of a scenario that is run for every weakening */
+#define STATES_MOST 250000 /* of a scenario that is run for every weakening */
 
 extern struct explore_site *const __start_explore_sites[];
 extern struct explore_site *const __stop_explore_sites[];
@@ -22,9 +23,9 @@ extern struct explore_site *const __stop_explore_sites[];
 struct place {
     const struct explore_site *site;
     const char *file;
-    unsigned number;    /* among those of the same function and operation */
-    uint64_t scenarios; /* a bit for each that reaches this place, and is no long one */
+    unsigned number; /* among those of the same function and operation */
     bool is_reached;
+    bool scenarios[SCENARIOS]; /* those that reach this place, and are not long */
 };
 
 static struct place places[SITES];
@@ -35,6 +36,10 @@ static struct {
     bool used;
 } needless[NEEDLESS];
 static unsigned needless_count;
+
+/* The scenarios, those of few states first. */
+static unsigned in_order[SCENARIOS], order_count;
+static unsigned long states_of[SCENARIOS];
 
 static bool is_thorough; /* what is needless is tried, too */
 
@@ -101,10 +106,18 @@ static void take_away(const struct place *place, unsigned what) {
             (*site)->taken_away = what;
 }
 
+static void put_in_order(unsigned scenario, unsigned long states) {
+    unsigned at = order_count++;
+    states_of[scenario] = states;
+    for (; at > 0 && states_of[in_order[at - 1]] > states; at--)
+        in_order[at] = in_order[at - 1];
+    in_order[at] = scenario;
+}
+
 /* Which scenarios reach which places: all of them run once as they are. One that fails so
  * notices nothing. */
 static void visit(bool thorough) {
-    for (unsigned i = 0; explore_scenarios[i] != NULL; i++) {
+    for (unsigned i = 0; explore_scenarios[i] != NULL && i < SCENARIOS; i++) {
         if (explore_scenarios[i]->proves == NULL || (explore_scenarios[i]->slow && !thorough))
             continue;
         struct search search;
@@ -116,6 +129,7 @@ static void visit(bool thorough) {
             tap_point(false, "%s fails without any weakening", explore_scenarios[i]->name);
             continue;
         }
+        put_in_order(i, search.states);
         for (struct explore_site *const *site = __start_explore_sites; site < __stop_explore_sites;
              site++) {
             struct place *place = (*site)->visits > 0 ? find_place(*site) : NULL;
@@ -123,7 +137,7 @@ static void visit(bool thorough) {
                 continue;
             place->is_reached = true;
             if (search.states <= STATES_MOST)
-                place->scenarios |= (uint64_t)1 << i;
+                place->scenarios[i] = true;
         }
     }
 }
@@ -163,9 +177,10 @@ static const char *find_noticing(const struct place *place, unsigned what) {
     pid_t child = fork();
     if (child == 0) {
         take_away(place, what);
-        for (unsigned i = 0; explore_scenarios[i] != NULL; i++) {
+        for (unsigned k = 0; k < order_count; k++) {
+            unsigned i = in_order[k];
             struct search search;
-            if ((place->scenarios >> i & 1) == 0)
+            if (!place->scenarios[i])
                 continue;
             search_run(explore_scenarios[i], false, &search);
             if (search.failure != NULL)
@@ -208,6 +223,8 @@ static void weaken_place(const struct place *place, const char *pattern, unsigne
     enum explore_operation operation = place->site->operation;
     unsigned order = place->site->order;
     if (!place->is_reached) {
+        if (!is_thorough)
+            return; /* perhaps by a long one */
         tap_point(false, "%s %s %s %u (line %d): no scenario reaches it", place->file,
                   place->site->function, weaken_operation_name(operation), place->number,
                   place->site->line);
@@ -236,7 +253,7 @@ int weaken_all(const char *needless_path, const char *pattern, bool thorough) {
     visit(thorough);
     for (unsigned i = 0; i < place_count; i++)
         weaken_place(&places[i], pattern, counts);
-    for (unsigned i = 0; i < needless_count && pattern == NULL; i++)
+    for (unsigned i = 0; i < needless_count && pattern == NULL && thorough; i++)
         tap_point(needless[i].used, "needless: %s is a weakening that there is", needless[i].key);
     printf("# %u places, %u weakenings: %u noticed, %u needless\n", place_count, counts[0],
            counts[1], counts[2]);

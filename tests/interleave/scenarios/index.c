@@ -196,6 +196,7 @@ const struct scenario index_carrying = {
                      {"receiver", index_receive_all, 0}},
     .finish = index_expect_each_once,
     .interruptions = 3,
+    .slow = true,
     .proves = "memory/index",
 };
 
@@ -286,5 +287,6 @@ const struct scenario index_quick = {
                      {"receiver", receive_quickly, 0}},
     .finish = index_expect_each_once,
     .interruptions = 2,
+    .slow = true,
     .proves = "memory/index",
 };

@@ -207,7 +207,7 @@ static void take_away(void) {
     index_mine(&index);
     while (index_walk(&index, &position, &item) == 1)
         if (item.state == INDEX_CLAIMED) {
-            explore_check(item.lane == 0 && item.place == 0 && item.who == 2 && item.origin == 0,
+            explore_check(item.lane == 1 && item.place == 0 && item.who == 2 && item.origin == 0,
                           "who looks at a claim sees whose it is, and of what");
             index_take_away(&index, &item);
         }
@@ -218,10 +218,10 @@ static void take_away(void) {
 }
 
 static void send_alone(void) {
-    uint64_t body = index_body(0, 0), position;
+    uint64_t body = index_body(1, 0), position;
     struct index index;
-    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 0);
-    shared_write(&things->bodies[0][0], &body, 8);
+    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 1);
+    shared_write(&things->bodies[1][0], &body, 8);
     index_publish(&index, 0, &position);
 }
 
@@ -285,13 +285,13 @@ static void use_place_again(void) {
     struct index index;
     struct index_item item;
     uint64_t other = 1;
-    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 0);
+    index_attach(&index, &things->words, things->slots, things->origins, index_ledger.slots, 1);
     while (index_outcome(&index, 0, &item) == 0 && item.state != INDEX_DONE) {
         explore_forget(&index, sizeof index);
         if (!explore_wait_change())
             return;
     }
-    shared_write(&things->bodies[0][0], &other, 8);
+    shared_write(&things->bodies[1][0], &other, 8);
 }
 
 static void expect_received(void) {
@@ -471,5 +471,55 @@ const struct scenario index_widening = {
     .set_up = set_up_one,
     .participants = {{"sender", send_two_patiently, 0}, {"other", widen, 0}},
     .finish = expect_both_sent,
+    .proves = "memory/index",
+};
+
+/* ---- a sender that others overtake by a lap ---- */
+
+static void send_and_withdraw_three(void) {
+    struct index index;
+    uint64_t position;
+    index_mine(&index);
+    for (unsigned i = 0; i < 3; i++)
+        if (index_publish(&index, 0, &position) == 0)
+            explore_check(index_withdraw(&index, position, 0) == 0, "nobody else wants it");
+}
+
+static void expect_other_sent(void) {
+    struct index_figures figures;
+    index_measure_all(&figures);
+    explore_check(index_ledger.sent[1] == figures.waiting, "what was sent is there");
+    explore_check(index_ledger.sent[1] == 1, "and there was room");
+}
+
+const struct scenario index_lapping = {
+    .name = "index sender overtaken by a lap",
+    .set_up = set_up_two,
+    .participants = {{"quick", send_and_withdraw_three, 0}, {"slow", index_send_one, 0}},
+    .finish = expect_other_sent,
+    .interruptions = 3,
+    .slow = true,
+    .proves = "memory/index",
+};
+
+/* As if 2^31 laps had gone by: every word is as it was, but for the count that never wraps. */
+static void go_round(void) {
+    uint64_t next = (uint64_t)1 << 32;
+    shared64_set_release(&things->words.next, next);
+    shared64_set_release(&things->words.first, next);
+}
+
+static void expect_one_there(void) {
+    unsigned there = 0;
+    for (unsigned i = 0; i < 2; i++)
+        there += (shared64_get(&things->slots[i]) >> 28 & 7) == INDEX_PUBLISHED;
+    explore_check(there == 1, "it is published once");
+}
+
+const struct scenario index_late = {
+    .name = "index sender late by all laps",
+    .set_up = set_up_two,
+    .participants = {{"late", index_send_one, 0}, {"others", go_round, 0}},
+    .finish = expect_one_there,
     .proves = "memory/index",
 };

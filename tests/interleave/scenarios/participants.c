@@ -206,6 +206,25 @@ const struct scenario participants_statistics = {
     .proves = "memory/statistics",
 };
 
+/* ---- the next bearer of a number whose bearer died while it buried another ---- */
+
+static void set_up_announced(void) {
+    set_up();
+    shared64_set(&table->slots[1].burying, 1);
+}
+
+static void join_both(void) {
+    explore_check(join(1, 0x8000) == 0, "its number is free");
+    explore_check(join(0, NEXT_ONE) == 0, "what a dead one announced stops nobody");
+}
+
+const struct scenario participants_announced = {
+    .name = "participants, an announcement of the dead",
+    .set_up = set_up_announced,
+    .participants = {{"next", join_both, 0}},
+    .proves = "memory/participants",
+};
+
 /* ---- burying ---- */
 
 /* Number 0 is dead, and holds something; 1 and 2 live. */
