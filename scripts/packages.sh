@@ -7,7 +7,9 @@ for_building=(gcc=gcc ld=binutils /usr/include/stdio.h=libc6-dev meson=meson
 for_testing=(g++=g++ python3=python3 /usr/include/cmocka.h=libcmocka-dev)
 # Without these some tests are skipped.
 for_testing_more=(strace=strace jq=jq socat=socat nc.openbsd=netcat-openbsd mandoc=mandoc
-    clang=clang clang-format=clang-format
+    clang=clang clang-format=clang-format spin=spin qemu-aarch64-static=qemu-user-static
+    aarch64-linux-gnu-gcc=gcc-aarch64-linux-gnu
+    /usr/aarch64-linux-gnu/include/stdio.h=libc6-dev-arm64-cross
     '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a=libclang-rt-dev')
 
 packages_updated=no

@@ -250,7 +250,7 @@ static void gathered_consume(struct run *run) {
 const struct way way_futex = {
     .name = "futex",
     .note = "a word, a short message beside it, and a futex",
-    .limit = true,
+    .reference = true,
     .sleeps = true,
     .least = {[LATENCY] = 8, [WAKE] = 8},
     .most = {[LATENCY] = 64, [WAKE] = 64},
@@ -264,7 +264,7 @@ const struct way way_futex = {
 const struct way way_eventfd = {
     .name = "eventfd",
     .note = "the same with an eventfd",
-    .limit = true,
+    .reference = true,
     .sleeps = true,
     .least = {[LATENCY] = 8, [WAKE] = 8},
     .most = {[LATENCY] = 64, [WAKE] = 64},
@@ -279,7 +279,7 @@ const struct way way_eventfd = {
 const struct way way_vm_read = {
     .name = "vm-read",
     .note = "process_vm_readv(): one copy, by the receiver; a word each way",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 1024},
     .most = {[LATENCY] = SIZE_MOST},
     .make = kernel_make,
@@ -291,7 +291,7 @@ const struct way way_vm_read = {
 const struct way way_memcpy = {
     .name = "memcpy",
     .note = "memcpy() in one process, into shared memory",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 1024},
     .most = {[LATENCY] = SIZE_MOST},
     .make = kernel_make,
@@ -302,7 +302,7 @@ const struct way way_memcpy = {
 const struct way way_gathered = {
     .name = "gathered",
     .note = "a Unix stream: messages with their size in 4 bytes, 64 KiB a write and a read",
-    .limit = true,
+    .reference = true,
     .sleeps = true,
     .least = {[BATCHES] = 8},
     .most = {[BATCHES] = 1024},

@@ -165,7 +165,8 @@ static void warn_if_disturbed(const struct cell *cells, size_t count) {
 
 static void list_ways(void) {
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
-        printf("%-14s %-5s %s\n", ways[i]->name, ways[i]->limit ? "limit" : "", ways[i]->note);
+        printf("%-14s %-9s %s\n", ways[i]->name, ways[i]->reference ? "reference" : "",
+               ways[i]->note);
 }
 
 static void read_options(int count, char **words, struct request *request) {

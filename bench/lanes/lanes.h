@@ -54,8 +54,8 @@ struct run {
 struct way {
     const char *name;
     const char *note; /* one line for --list */
-    bool limit;
-    bool sleeps;                                /* can be run on one CPU */
+    bool reference;   /* a limit, or there for comparison: no target is its own */
+    bool sleeps;      /* can be run on one CPU */
     size_t least[WHAT_COUNT], most[WHAT_COUNT]; /* sizes; most 0: not this */
     void (*make)(struct run *run);              /* before the fork */
     void (*join)(struct run *run);              /* after it, in both; may be NULL */

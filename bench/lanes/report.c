@@ -109,7 +109,7 @@ static struct verdict judge(const struct cell *cells, size_t count, const struct
 /* Where the processors' distance changes under way (a virtual machine whose processors are
  * moved about), passes are told apart by it: a ratio of limits to lanes is another one near
  * than far. Result: passes with a longer bounce are far; infinite: they are all alike. */
-#define APART 2
+#define APART 3
 
 static double far_from(const struct cell *cells, size_t count) {
     double least = HUGE_VAL, most = 0;
@@ -184,7 +184,7 @@ static void table_row(const struct cell *cells, size_t count, const struct cell 
                low / unit, high / unit, p99 / unit);
     }
     struct verdict verdict = judge(cells, count, cell);
-    if (!cell->way->limit)
+    if (!cell->way->reference)
         table_target(&verdict, is_rate(cell));
     puts("");
 }
@@ -196,7 +196,7 @@ static void report_table(const struct cell *cells, size_t count) {
             puts("");
         table_row(cells, count, &cells[i]);
         struct verdict verdict = judge(cells, count, &cells[i]);
-        if (!cells[i].way->limit && verdict.known) {
+        if (!cells[i].way->reference && verdict.known) {
             judged++;
             missed += !verdict.met || !verdict.p99_met;
         }
@@ -212,14 +212,15 @@ static void report_json(const struct cell *cells, size_t count, const char *dist
         struct verdict verdict = judge(cells, count, cell);
         printf("{\"distance\":\"%s\",\"what\":\"%s\",\"size\":%zu,\"way\":\"%s\"", distance,
                what_names[cell->what], cell->size, cell->way->name);
-        printf(",\"is_limit\":%s,\"passes\":%d", cell->way->limit ? "true" : "false", cell->passes);
+        printf(",\"is_reference\":%s,\"passes\":%d", cell->way->reference ? "true" : "false",
+               cell->passes);
         printf(",\"bounce_ns\":%.1f", median_of(cell->bounce, cell->passes));
         printf(",\"%s\":%.2f", is_rate(cell) ? "messages_per_s" : "ns", median(cell));
         printf(",\"quartiles\":[%.2f,%.2f]", quantile_of(cell->value, cell->passes, 0.25),
                quantile_of(cell->value, cell->passes, 0.75));
         if (!is_rate(cell))
             printf(",\"p99_ns\":%.2f", median_of(cell->p99, cell->passes));
-        if (!cell->way->limit && verdict.known) {
+        if (!cell->way->reference && verdict.known) {
             printf(",\"ratio\":%.4f,\"target\":%.2f,\"of\":\"%s\",\"met\":%s", verdict.ratio,
                    verdict.target->ratio, verdict.limit != NULL ? verdict.limit->way->name : "rate",
                    verdict.met ? "true" : "false");

@@ -211,7 +211,7 @@ static void futex_consume(struct run *run) {
 const struct way way_slots = {
     .name = "slots",
     .note = "a bare slot ring of 1,024 slots (4 MiB, 4 slots, for large ones), spinning",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 8, [STREAM] = 8},
     .most = {[LATENCY] = SIZE_MOST, [STREAM] = SIZE_MOST},
     .make = slots_make,
@@ -225,7 +225,7 @@ const struct way way_slots = {
 const struct way way_slots_futex = {
     .name = "slots-futex",
     .note = "the same, sleeping after a short spin: a fence for each message",
-    .limit = true,
+    .reference = true,
     .sleeps = true,
     .least = {[LATENCY] = 8, [STREAM] = 8},
     .most = {[LATENCY] = SIZE_MOST, [STREAM] = SIZE_MOST},

@@ -177,7 +177,8 @@ static void shm_sleep_join(struct run *run) {
 
 const struct way way_unix = {
     .name = "unix",
-    .note = "unix:// through the public interface",
+    .note = "unix:// through the public interface, for comparison",
+    .reference = true,
     .sleeps = true,
     .least = {[LATENCY] = 8, [STREAM] = 8, [BATCHES] = 8, [WAKE] = 8},
     .most = {[LATENCY] = SIZE_MOST, [STREAM] = SIZE_MOST, [BATCHES] = 1024, [WAKE] = SIZE_MOST},

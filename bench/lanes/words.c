@@ -101,7 +101,7 @@ static void flag_pong(struct run *run) {
 const struct way way_bounce_one = {
     .name = "bounce-one",
     .note = "one word, stored by both in turn",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 8},
     .most = {[LATENCY] = 8},
     .make = words_make,
@@ -112,7 +112,7 @@ const struct way way_bounce_one = {
 const struct way way_bounce_two = {
     .name = "bounce-two",
     .note = "one word each way: a message cannot be faster without being read early",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 8},
     .most = {[LATENCY] = 64},
     .make = words_make,
@@ -123,7 +123,7 @@ const struct way way_bounce_two = {
 const struct way way_flag = {
     .name = "flag",
     .note = "a shared buffer, handed over with a flag",
-    .limit = true,
+    .reference = true,
     .least = {[LATENCY] = 8},
     .most = {[LATENCY] = SIZE_MOST},
     .make = words_make,

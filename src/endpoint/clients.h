@@ -28,6 +28,7 @@ struct server {
     enum server_way way;
     int watch;
     bool full;               /* out of descriptors: the listener is not watched */
+    bool short_of;           /* memory for a reply that is held: tried again soon */
     int64_t try_again;       /* when, then */
     chappe_undelivered past; /* of clients that have gone */
     struct client **slots;

@@ -20,7 +20,8 @@
 
 #define EVENTS_MOST 64
 #define LOOKS_PER_ROUND 64
-#define TAKEN_MOST 256 /* messages, before everybody is looked at */
+#define TRY_SOON_NS 4000000 /* what the kernel had no memory for */
+#define TAKEN_MOST 256      /* messages, before everybody is looked at */
 
 /* ---- events ---- */
 
@@ -66,8 +67,8 @@ static void pass_on(struct server *server, struct client *client) {
         return;
     clients_make_cold(server, client);
     client->carrier->functions->interest(client->carrier, &interest);
-    if (interest.room)
-        try_to_pass_on(server, client);
+    if (interest.room && try_to_pass_on(server, client) < 0)
+        clients_make_warm(server, client); /* the kernel was short of something: nobody rings */
 }
 
 /* 0, or an error that is ours and not the client's. */
@@ -152,6 +153,7 @@ static int keep_looking(struct server *server, chappe_deadline deadline) {
 }
 
 void server_ask_to_ring(struct server *server) {
+    struct client *again = NULL, *next;
     while (server->first_warm != NULL) {
         struct client *client = server->first_warm;
         struct interest interest;
@@ -159,10 +161,17 @@ void server_ask_to_ring(struct server *server) {
         if (client->gone)
             continue;
         client->carrier->functions->interest(client->carrier, &interest);
-        if (client->paused && interest.room)
-            try_to_pass_on(server, client);
-        else if (interest.ready && !client->paused && !client->ended)
+        if (client->paused && interest.room && try_to_pass_on(server, client) < 0) {
+            client->next_warm = again; /* short of something of the kernel's: nobody rings */
+            again = client;
+        } else if (interest.ready && !client->paused && !client->ended) {
             bring_in(server, client, EPOLLIN);
+        }
+    }
+    server->short_of = again != NULL;
+    for (; again != NULL; again = next) {
+        next = again->next_warm;
+        clients_make_warm(server, again);
     }
 }
 
@@ -208,7 +217,9 @@ int server_receive(struct server *server, chappe_deadline deadline) {
         server_ask_to_ring(server);
     if (server->first_ready != NULL)
         return 1;
-    bool soon = server->full && deadline > server->try_again;
+    if (server->short_of)
+        server->try_again = os_now() + TRY_SOON_NS;
+    bool soon = (server->full || server->short_of) && deadline > server->try_again;
     int count =
         os_watch_wait(server->watch, events, EVENTS_MOST, soon ? server->try_again : deadline);
     if (count == -ETIMEDOUT && soon)

@@ -52,7 +52,6 @@
 
 #define LANES_RING_MOST ((size_t)8 << 20)
 #define LANES_RING_USUAL ((size_t)1 << 20) /* what small messages make it grow to */
-#define LANES_FIRST_SIZE ((size_t)8192)
 #define LANES_PENDING_MOST 8
 #define LANES_AHEAD_LEAST ((size_t)256 << 10) /* bodies worth copying on both sides at once */
 

@@ -235,7 +235,9 @@ int index_take_away(struct index *index, const struct index_item *claim);
  * published and item->origin is the position); 0: nothing yet; -ESTALE: overtaken. */
 int index_read(const struct index *index, uint64_t position, struct index_item *ret_item);
 
-/* After copying: was it still that message? */
+/* After copying: was it still that message? Whoever writes into a place again that a reader may
+ * be copying from, overtaken, has a shared_fence() between seeing it finished and the first
+ * store. */
 bool index_is_still(const struct index *index, const struct index_item *item);
 
 /* Finishes everything published below a position. Result: how many. */

@@ -55,9 +55,10 @@ static void raise_used(const struct participants *table, uint32_t number) {
 static bool is_being_buried(const struct participants *table, uint32_t number) {
     uint32_t used = participants_used(table);
     for (uint32_t other = 0; other < used; other++)
-        /* Relaxed, both: the fence before this call orders them. One that has died without
-         * being found so keeps the number from use, until it is buried itself. */
-        if (shared64_get(&table->slots[other].burying) == (uint64_t)number + 1 &&
+        /* Acquire: whether that one is there is looked at afterwards. The fence before this call
+         * orders the look itself. One that has died without being found so keeps the number
+         * from use, until it is buried itself. */
+        if (shared64_get_acquire(&table->slots[other].burying) == (uint64_t)number + 1 &&
             is_there(shared64_get(&table->slots[other].life)))
             return true;
     return false;
