@@ -286,7 +286,7 @@ static size_t sort_out(chappe_endpoint *endpoint, const chappe_filter *filter,
 }
 
 /* The quick way of a plain message that is here; NULL: the long way has to be gone. */
-static inline struct message *take_quickly(chappe_endpoint *endpoint) {
+static inline struct message *take_untold(chappe_endpoint *endpoint) {
     struct carrier *carrier = endpoint->carrier;
     struct lane_reader *reader = carrier->quick.reader;
     struct lane_frame frame;
@@ -299,10 +299,27 @@ static inline struct message *take_quickly(chappe_endpoint *endpoint) {
     message->chunk = carrier->quick.chunk;
     message->chunk->references++;
     message->details = NULL;
-    /* The sender may be closing, and nobody knows when the next receive will be. */
-    lane_tell_taken(reader);
     hand_over(endpoint, message);
     return message;
+}
+
+/* The same, and tells the sender: it may be closing, and nobody knows when the next receive
+ * will be. */
+static inline struct message *take_quickly(chappe_endpoint *endpoint) {
+    struct message *message = take_untold(endpoint);
+    if (message != NULL)
+        lane_tell_taken(endpoint->carrier->quick.reader);
+    return message;
+}
+
+static size_t take_many_quickly(chappe_endpoint *endpoint, struct message **ret_messages,
+                                size_t count) {
+    size_t taken = 0;
+    for (struct message *message; taken < count && (message = take_untold(endpoint)) != NULL;)
+        ret_messages[taken++] = message;
+    if (taken > 0)
+        lane_tell_taken(endpoint->carrier->quick.reader);
+    return taken;
 }
 
 /* Takes up to `count` messages that are here and match. With a filter one by one, so that
@@ -314,8 +331,7 @@ static int take_matching(chappe_endpoint *endpoint, const chappe_filter *filter,
     if (error < 0)
         return error;
     if (filter == NULL)
-        for (struct message *message; kept < count && (message = take_quickly(endpoint)) != NULL;)
-            ret_messages[kept++] = message;
+        kept = take_many_quickly(endpoint, ret_messages, count);
     while (kept < count) {
         error = check_aside(endpoint, filter);
         if (error < 0)

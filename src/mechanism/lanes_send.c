@@ -65,7 +65,7 @@ static size_t tidy_outlets(struct lanes *lanes) {
 static size_t next_size(struct lanes *lanes, size_t size) {
     struct lane_writer *writer = &lanes->out->writer;
     size_t now = (size_t)writer->size * 8, wanted = now * GROW;
-    size_t most = LANES_RING_USUAL > 16 * size ? LANES_RING_USUAL : 16 * size;
+    size_t most = LANES_RING_USUAL > 64 * size ? LANES_RING_USUAL : 64 * size;
     size_t used = tidy_outlets(lanes);
     if (most > LANES_RING_MOST)
         most = LANES_RING_MOST;

@@ -158,7 +158,10 @@ static inline void lane_commit(struct lane_writer *writer, uint64_t size, uint64
     /* The word behind the frame: 0, so that the reader stops there. Relaxed: the release of
      * the header comes after it. */
     shared64_set(writer->ring + end, 0);
-    if (writer->batch)
+    if (writer->batch && writer->first != 0)
+        /* Relaxed: as in lane_put_header(). */
+        shared64_set(writer->ring + writer->offset, header);
+    else if (writer->batch)
         lane_put_header(writer, header);
     else
         /* Release: body, metadata and the zero behind the frame are there before its header.
