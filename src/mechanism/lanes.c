@@ -227,10 +227,15 @@ static void lanes_interest(struct carrier *carrier, struct interest *ret_interes
             carrier_postpone(carrier, error);
         if (lanes_is_deaf(lanes))
             look_for_hangup(lanes);
+        bool for_room = !room || holding;
         if (lanes->control != NULL)
-            arm(lanes, !room || holding);
+            arm(lanes, for_room);
         ready = lanes_is_ready(lanes);
         room = lanes_has_room(lanes);
+        if (!room && !for_room && lanes->control != NULL) {
+            arm(lanes, true); /* there was some, by way of memory that is not to be had */
+            room = lanes_has_room(lanes);
+        }
     }
     *ret_interest = (struct interest){.in = lanes->fd,
                                       .out = lanes->fd,

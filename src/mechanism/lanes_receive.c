@@ -29,8 +29,9 @@ struct inlet {
     struct chunk *chunk; /* of the open region; NULL: none */
     struct region *oldest, *newest;
     struct region *spare;
-    uint64_t start; /* of the open region */
-    bool left;      /* the reader went on to another ring, or closed */
+    uint64_t start;   /* of the open region */
+    uint64_t settled; /* up to where the writer was woken for what was taken */
+    bool left;        /* the reader went on to another ring, or closed */
 };
 
 /* ---- regions ---- */
@@ -127,11 +128,12 @@ static void settle(struct inlet *inlet) {
         if (inlet->lanes != NULL && inlet->lanes->carrier.quick.reader != NULL)
             lanes_open_quick_reading(inlet->lanes);
         lane_free(&inlet->reader, position);
-    } else if (shared64_get(&inlet->reader.words->taken) != position) {
+    } else if (inlet->settled != position) {
         lane_tell_taken(&inlet->reader);
     } else {
         return;
     }
+    inlet->settled = position;
     wake_writer(inlet);
 }
 

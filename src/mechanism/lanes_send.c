@@ -130,7 +130,10 @@ static int offer(struct lanes *lanes, size_t ring, struct segment **ret_segment)
 static int grow(struct lanes *lanes, size_t size) {
     size_t ring = next_size(lanes, size);
     struct segment *segment;
-    int error = ring == 0 ? -EAGAIN : offer(lanes, ring, &segment);
+    if (ring == 0)
+        return -EAGAIN;
+    int error = offer(lanes, ring, &segment);
+    lanes->stuck = error < 0;
     if (error < 0)
         return error;
     struct lane_writer *before = &lanes->out->writer;
@@ -158,13 +161,12 @@ static bool is_worn(const struct lane_writer *writer) {
 static int find_room(struct lanes *lanes, size_t size, uint8_t **ret_room) {
     size_t whole = size + SPARE;
     if (!lanes->stuck && is_worn(&lanes->out->writer))
-        lanes->stuck = grow(lanes, whole) < 0;
+        (void)grow(lanes, whole);
     uint8_t *room = lane_reserve(&lanes->out->writer, whole);
     int error = 0;
     if (room == NULL) {
         error = grow(lanes, whole);
-        lanes->stuck = error < 0;
-        if (!lanes->stuck)
+        if (error == 0)
             room = lane_reserve(&lanes->out->writer, whole);
     }
     lanes->starved = room == NULL ? whole : 0;
@@ -188,7 +190,8 @@ bool lanes_has_room(struct lanes *lanes) {
     /* What no empty ring of this size can take waits for memory, and nobody rings for that. */
     bool fits = lane_frame_words(lanes->starved, 0) <= lane_frame_most(writer->size);
     bool may_grow = !lanes->stuck || (!fits && lanes->offered == NULL);
-    return may_grow && next_size(lanes, (size_t)lanes->starved) > 0;
+    return (may_grow && next_size(lanes, (size_t)lanes->starved) > 0) ||
+           lane_reserve(writer, lanes->starved) != NULL; /* it may have come meanwhile */
 }
 
 /* ---- sending ---- */
@@ -275,14 +278,23 @@ static void announce(struct lanes *lanes, const void *frame, size_t size, bool d
     lanes_wake(lanes, &lanes_other(lanes)->arrivals);
 }
 
+/* Was the body written into the ring? Then the lane must not go on elsewhere before it is
+ * committed: “next” would stand where it lies. */
+static bool is_in_place(const struct lanes *lanes, const struct letter *letter) {
+    const struct lane_writer *writer = &lanes->out->writer;
+    return letter->body == writer->ring + writer->offset + 1;
+}
+
 static int send_frame(struct lanes *lanes, const struct letter *letter) {
     struct parts parts;
     int error = split(&lanes->carrier.terms, letter, &parts);
     if (error < 0)
         return error;
     size_t body = parts.head_size + letter->size + parts.tail_size;
-    uint8_t *room;
-    if ((error = find_room(lanes, body + parts.meta_size, &room)) < 0)
+    uint8_t *room = NULL;
+    if (is_in_place(lanes, letter))
+        room = lane_reserve(&lanes->out->writer, body + parts.meta_size + SPARE);
+    if (room == NULL && (error = find_room(lanes, body + parts.meta_size, &room)) < 0)
         return error;
     bool drained = lane_is_drained(&lanes->out->writer);
     /* Before the frame, so that they are there when it is. */
@@ -436,7 +448,7 @@ static int send_one(struct lanes *lanes, const struct letter *letter, enum send_
     if (is_gone(lanes))
         return gone(lanes);
     bool has_envelope = carrier->terms.frame->has_envelope;
-    if (has_envelope)
+    if (has_envelope && !is_in_place(lanes, letter))
         prepare_for(lanes, letter->size);
     bool as_file = has_envelope && letter->size > frame_most(lanes) - ENVELOPE_HEAD_MAX;
     if (!has_envelope && (error = check_size(lanes, letter)) < 0)

@@ -63,12 +63,17 @@ static void test_disturbances(void **state) {
     walk_disturbances(scene);
 }
 
+/* Calls that only making a domain needs: tests/domain/test_faults.c. */
+static bool is_elsewhere(const char *name) {
+    return strcmp(name, "mkdirat") == 0 || strcmp(name, "fchown") == 0;
+}
+
 static void test_table(void **state) {
     (void)state;
     if (*tests_run + 1 != test_count)
         harness_skip("only some of the scenes were run");
     for (size_t call = 0; call < WAYS_TO_FAIL; call++)
-        if (times_failed[call] == 0)
+        if (times_failed[call] == 0 && !is_elsewhere(calls[call].name))
             fail_msg("%s was never made to fail", calls[call].name);
 }
 
