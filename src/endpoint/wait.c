@@ -11,13 +11,15 @@
 #include "endpoint/token.h"
 #include "os/os.h"
 
-#define FEW 32 /* items that need no memory */
+#define FEW 32          /* items that need no memory */
+#define SOON_NS 4000000 /* how often to look where no ring can be heard */
 
 /* What poll has to look at for one item: a descriptor in each direction. */
 struct watched {
     struct pollfd in, out;
     bool holding;
     bool bell;    /* what the kernel finds is a ring, or the end */
+    bool deaf;    /* and no ring can be heard: look again soon */
     size_t first; /* its place, or first place, in what is handed to poll */
 };
 
@@ -56,8 +58,9 @@ static int writable_carrier(const chappe_wait_item *item, struct carrier **ret_c
 static void look_by_bell(chappe_wait_item *item, const struct interest *interest,
                          struct watched *watched) {
     watched->bell = true;
-    watched->out =
-        (struct pollfd){.fd = interest->out, .events = (short)(POLLIN | interest->out_events)};
+    watched->deaf = interest->deaf;
+    watched->out = (struct pollfd){.fd = interest->deaf ? -1 : interest->out,
+                                   .events = (short)(POLLIN | interest->out_events)};
     if ((item->events & CHAPPE_WRITABLE) != 0 && interest->room && !interest->holding)
         item->ready |= CHAPPE_WRITABLE;
 }
@@ -195,14 +198,20 @@ static void leave(const struct watched *watched, const struct pollfd *polled,
 static int wait_once(struct waiting *waiting, chappe_deadline deadline) {
     int ready = 0;
     size_t used = 0;
+    bool deaf = false;
     for (size_t i = 0; i < waiting->count; i++) {
         int error = look_at(&waiting->items[i], &waiting->watched[i]);
         if (error < 0)
             return error;
+        deaf |= waiting->watched[i].deaf;
         used = enter(&waiting->watched[i], waiting->polled, used);
         ready += waiting->items[i].ready != 0;
     }
-    int found = os_wait(waiting->polled, used, ready > 0 ? CHAPPE_NOW : deadline);
+    chappe_deadline until = ready > 0 ? CHAPPE_NOW : deadline, soon = deaf ? os_now() + SOON_NS : 0;
+    bool again = deaf && until > soon;
+    int found = os_wait(waiting->polled, used, again ? soon : until);
+    if (found == -ETIMEDOUT && again)
+        return 0;
     if (found < 0 && ready > 0)
         return ready;
     if (found == -EAGAIN || found == -ETIMEDOUT)
