@@ -126,7 +126,6 @@ struct lanes {
     uint64_t starved;        /* bytes that found no room; 0: the last send did */
     bool socket_full;        /* or what went before them over the socket */
     bool stuck;              /* a larger ring could not be made */
-    size_t largest;          /* frame so far, in bytes */
     size_t held_meta;        /* of a held frame */
     int file;                /* the body of a letter that will be tried again; -1 */
     uint64_t dropped;

@@ -21,6 +21,14 @@ struct lanes_numbers {
     shared64 clients; /* accepted so far */
 };
 
+const unsigned char lanes_support[CHAPPE_CAPABILITY_COUNT] = {
+    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,     [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
+    [CHAPPE_CAN_DESCRIPTORS] = CHAPPE_ACTS, [CHAPPE_CAN_IDENTITY] = CHAPPE_ACTS,
+    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,       [CHAPPE_CAN_MANY_SENDERS] = CHAPPE_ACTS,
+    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,       [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
+    [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
+};
+
 int lanes_read_terms(const struct address *address, mode_t standard_mode,
                      struct lanes_terms *ret_terms, struct lanes_name *ret_name) {
     static const char *const waits[] = {"adaptive", "spin", "sleep", NULL};

@@ -17,6 +17,9 @@
         "mode=OCTAL  who may connect (without: 0600)",                                             \
         "clients=N  how many connections a server has at most (without: no limit)"
 
+/* What connections in shared memory can do, whatever they are named by. */
+extern const unsigned char lanes_support[CHAPPE_CAPABILITY_COUNT];
+
 struct lanes_name {
     struct domain_place place;
     const char *kind; /* of the object */

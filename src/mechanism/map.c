@@ -66,14 +66,6 @@ static int map_listen(const struct opening *opening, struct carrier **ret_carrie
     return with_name(opening, lanes_listen_name, ret_carrier);
 }
 
-static const unsigned char support[CHAPPE_CAPABILITY_COUNT] = {
-    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,     [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_DESCRIPTORS] = CHAPPE_ACTS, [CHAPPE_CAN_IDENTITY] = CHAPPE_ACTS,
-    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,       [CHAPPE_CAN_MANY_SENDERS] = CHAPPE_ACTS,
-    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,       [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
-    [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
-};
-
 const struct mechanism mechanism_map = {
     .row =
         {
@@ -94,7 +86,7 @@ const struct mechanism mechanism_map = {
             .lost_with_receiver = "what it had not received; close counts it",
             .ways = CHAPPE_WAY_OPEN | CHAPPE_WAY_LISTEN | CHAPPE_WAY_BOTH,
             .support_count = CHAPPE_CAPABILITY_COUNT,
-            .support = support,
+            .support = lanes_support,
         },
     .open = map_open,
     .listen = map_listen,

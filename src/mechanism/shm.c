@@ -109,14 +109,6 @@ static int shm_pair(const struct opening *a, const struct opening *b, struct car
     return error;
 }
 
-static const unsigned char support[CHAPPE_CAPABILITY_COUNT] = {
-    [CHAPPE_CAN_TYPE] = CHAPPE_CARRIES,     [CHAPPE_CAN_PRIORITY] = CHAPPE_CARRIES,
-    [CHAPPE_CAN_DESCRIPTORS] = CHAPPE_ACTS, [CHAPPE_CAN_IDENTITY] = CHAPPE_ACTS,
-    [CHAPPE_CAN_ORDER] = CHAPPE_ACTS,       [CHAPPE_CAN_MANY_SENDERS] = CHAPPE_ACTS,
-    [CHAPPE_CAN_REPLY] = CHAPPE_ACTS,       [CHAPPE_CAN_POLL] = CHAPPE_ACTS,
-    [CHAPPE_CAN_RELIABILITY] = CHAPPE_ACTS,
-};
-
 const struct mechanism mechanism_shm = {
     .row =
         {
@@ -154,7 +146,7 @@ const struct mechanism mechanism_shm = {
             .lost_with_receiver = "what it had not received; close counts it",
             .ways = CHAPPE_WAY_PAIR | CHAPPE_WAY_OPEN | CHAPPE_WAY_LISTEN | CHAPPE_WAY_BOTH,
             .support_count = CHAPPE_CAPABILITY_COUNT,
-            .support = support,
+            .support = lanes_support,
         },
     .open = shm_open_name,
     .listen = shm_listen,

@@ -137,12 +137,6 @@ static inline void *lane_reserve_here(struct lane_writer *writer, uint64_t size)
 /* The same, aligned to 16. */
 void *lane_reserve_aligned(struct lane_writer *writer, uint64_t size);
 
-/* Bodies are written and read by these, or in place. */
-static inline void lane_write(void *to, const void *from, size_t size) {
-    if (size > 0)
-        shared_write(to, from, size);
-}
-
 /* Stores the header of a frame at the writer's offset: here it begins to exist. */
 void lane_put_header(struct lane_writer *writer, uint64_t header);
 
